@@ -1,0 +1,143 @@
+# Two commands: `make lab` opens the course, `make test` checks all of it. Either first makes .venv,
+# once: from the locked versions in constraints.txt, for the Python that PYTHON names.
+
+PYTHON ?= python3
+PORT ?= 8888
+# pytest's processes. The tests open many sockets, so more would only get in each other's way.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.made-for
+SETTINGS := $(VENV)/share/jupyter/lab/settings
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+# The variables reach pip itself and the separate environment in which it builds this package.
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+       $(RUN) -m pip --disable-pip-version-check
+
+# Kernels of .venv come before those in the home directory, which may be called python3 too.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint bench lock clean again
+
+help:
+	@echo "make lab     open the course in JupyterLab (PORT=8888)"
+	@echo "make test    check style and types, run the unit tests, and run the notebooks"
+	@echo "             against their stored outputs (WORKERS=$(WORKERS))"
+	@echo "make lint    check style and types alone"
+	@echo "make bench   measure side by side with the peers"
+	@echo "make lock    resolve all dependencies afresh into constraints.txt"
+	@echo "make clean   remove .venv and the tools' caches"
+	@echo "The first four make .venv if need be, with PYTHON=python3 or the one that you name."
+
+# No browser where there is no screen, nor a $BROWSER, which remote editors set to open one at home.
+# A port that was asked for is used or refused; the default one gives way to the next that is free.
+# answer_yes: Ctrl-C ends JupyterLab at once, and its kernels with it.
+lab: $(STAMP)
+	@test "$(PORT)" -ge 0 2>/dev/null && test "$(PORT)" -le 65535 || { \
+	    echo "PORT=$(PORT) is not a port: give a number from 0 to 65535" >&2; exit 1; }
+	@echo "Starting JupyterLab in notebooks/ (Ctrl-C ends it)"
+	@test -n "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" || test "$$(uname)" = Darwin || set -- --no-browser; \
+	test "$$(id -u)" -ne 0 || set -- "$$@" --allow-root; \
+	exec $(RUN) -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.port=$(PORT) \
+	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
+	    --ServerApp.answer_yes=True --log-level=WARN --LabApp.log_level=WARN "$$@"
+
+test: lint
+	@echo "Running the unit tests ($(WORKERS) at a time)"
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope
+ifneq ($(NOTEBOOKS),)
+	@echo "Running the notebooks against their stored outputs ($(WORKERS) at a time)"
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --nbval --nbval-cell-timeout=120 \
+	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+endif
+
+lint: $(STAMP)
+	@echo "Checking style, format and types"
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy
+
+bench: $(STAMP)
+ifeq ($(wildcard benchmarks/__main__.py),)
+	@echo "There are no benchmarks here yet."
+else
+	@echo "Measuring side by side with the peers (minutes; best on an idle machine)"
+	@$(RUN) -m benchmarks
+endif
+
+clean:
+	@echo "Removing .venv and the tools' caches"
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# --- .venv ---
+
+# The stamp says where .venv was made, and with which Python. It is made again, from nothing, when
+# the directory has moved (its scripts hold the path) or another PYTHON is asked for by name; when
+# only the locked versions have changed, it is brought up to them.
+CLEAR := --clear
+ifneq ($(wildcard $(STAMP)),)
+ASKED := $(if $(filter file,$(origin PYTHON)),$(RUN),$(PYTHON))
+VERSION := $(shell $(ASKED) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifeq ($(shell cat $(STAMP)),$(CURDIR) $(VERSION))
+CLEAR :=
+PYTHON := $(ASKED)
+else
+$(STAMP): again
+endif
+endif
+
+# The optional packages come second and as ready-made wheels only: what this machine cannot have is
+# named in one line, and the course says where it does without.
+# The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
+# again writes the full path of .venv's Python into it, so that no other one is run by mistake.
+# The settings: no news, no looking for updates; the course talks to this machine alone.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no '$(PYTHON)' here. Install Python" \
+	    "3.11, 3.12 or 3.13, or name it, as in: make lab PYTHON=/opt/bin/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) \
+	    else "iomodels needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Name another one," \
+	    " as in: make lab PYTHON=python3.12" % v)'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) comes without venv." \
+	    "Add it, on Debian and Ubuntu by: apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$("$(PYTHON)" -V)"
+	@"$(PYTHON)" -m venv $(CLEAR) $(VENV)
+	@echo "Installing the locked packages (a minute or two)"
+	@$(PIP) install -qq -e '.[lab,test]'
+	@echo "Installing the optional packages"
+	@optional=$$($(RUN) -c 'import tomllib; \
+	    extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	    print(*(p.split(";")[0] for e in "fast uring go peers".split() for p in extras[e]))'); \
+	install() { $(PIP) install -qq --only-binary=:all: "$$@" 2>/dev/null; }; \
+	install $$optional || for package in $$optional; do \
+	    install $$package || echo "Not available here, and done without: $$package"; \
+	done
+	@$(RUN) -m ipykernel install --sys-prefix >/dev/null
+	@mkdir -p $(SETTINGS)
+	@echo '{"@jupyterlab/apputils-extension:notification":' \
+	    '{"fetchNews": "false", "checkForUpdates": false}}' >$(SETTINGS)/overrides.json
+	@echo "$(CURDIR) $$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" >$@
+
+# Resolved for the first release of the oldest Python: what exists for it exists for all the later
+# ones, not the reverse. Its number stands in for the one that runs, but for the dependencies' own
+# conditions, which take the running one; hence the check.
+lock: LOCK := build
+lock:
+	@"$(PYTHON)" -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) \
+	    else "make lock needs Python 3.11: make lock PYTHON=python3.11")'
+	@echo "Resolving every dependency afresh (a minute or two)"
+	@"$(PYTHON)" -m venv --clear $(LOCK)
+	@$(LOCK)/bin/python -m pip install -qq --dry-run --report $(LOCK)/report.json \
+	    --python-version 3.11.0 --only-binary=:all: --target $(LOCK)/none \
+	    hatchling editables '.[lab,fast,uring,go,test,peers]'
+	@{ sed -n '/^#/p' constraints.txt; "$(PYTHON)" -c 'import json; \
+	    found = [i["metadata"] for i in json.load(open("$(LOCK)/report.json"))["install"]]; \
+	    found.sort(key=lambda package: package["name"].lower()); \
+	    print(*("%(name)s==%(version)s" % p for p in found if p["name"] != "iomodels"), sep="\n")'; } \
+	    >$(LOCK)/constraints.txt
+	@mv $(LOCK)/constraints.txt constraints.txt
+	@rm -rf $(LOCK)
+	@echo "constraints.txt holds the newest versions; run make test, then commit it"

@@ -1,0 +1,41 @@
+"""What is served: bytes in, buffers out. No app does I/O, so every server serves every app.
+
+A server calls three methods, with the connection's fd as its name:
+
+    opened(fd)            a connection is there
+    received(fd, view)    bytes have arrived; `view` is a window on the server's one receive buffer
+    closed(fd)            it is gone; the number may come back at once, as somebody else
+
+The first two answer with the buffers to send, in order. An empty answer sends nothing. `CLOSE` as
+the last buffer says: send what stands before it, then end the connection.
+
+`view` is good until the call returns, and a buffer in the answer may be a part of it: the server
+sends the answer before it reads again, and copies what the kernel would not take yet. An app that
+must keep bytes for later copies them itself: the copy is then visible, and that is the lesson.
+
+A server with a thread per connection calls from many threads at once, never twice at once for the
+same fd; one with a process per connection gives each its own copy of the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+__all__ = ["CLOSE", "NOTHING", "Answer", "App", "Buffer"]
+
+Buffer = bytes | bytearray | memoryview
+Answer = Sequence[Buffer]
+
+# An empty buffer: sending it changes nothing, so a server may pass it to writev with the rest. It
+# is told apart by identity, so it must not be `b""`, which Python keeps only one of.
+CLOSE: Final[Buffer] = memoryview(b"")
+NOTHING: Final[Answer] = ()
+
+
+class App(Protocol):
+    """What a server needs of an app. Inherit it or not: the methods are what counts."""
+
+    def opened(self, fd: int) -> Answer: ...
+    def received(self, fd: int, view: memoryview) -> Answer: ...
+    def closed(self, fd: int) -> None: ...

@@ -1,0 +1,121 @@
+"""The seam between a server and the operating system.
+
+Every system call that a server makes goes through one object, the kernel. Connections are plain
+int fds, as in section 2 of the manual, never socket objects. Three kernels fit the seam:
+
+    live                 the operating system itself (this file)
+    RecordingKernel      writes down each call and what the kernel looked like after it
+    FaultyKernel         does to a server what kernels really do: EINTR, EAGAIN, one byte at a time,
+                         ECONNRESET, EMFILE
+
+The live kernel is free: its attributes *are* the functions of `os` and `select`, not wrappers
+around them, so a loop that binds `readv = kernel.readv` runs exactly what it would have run with
+`readv = os.readv`. Only `accept` and `shutdown` are ours, because Python offers them on socket
+objects alone.
+"""
+
+from __future__ import annotations
+
+import os
+import select as multiplexing  # `select` is the name of a call here
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ["Kernel", "LiveKernel", "Poller", "live"]
+
+LINUX = sys.platform == "linux"
+
+
+class Poller(Protocol):
+    """What `kernel.poll()` and `kernel.epoll()` return: an interest list, and a way to wait.
+
+    poll(2) keeps the list in user space and hands it over at every wait; epoll(7) keeps it in the
+    kernel. The methods are the same, so that two servers can be compared line by line. `poll`
+    takes milliseconds for poll(2) and seconds for epoll, as in the standard library.
+    """
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def modify(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]: ...
+
+
+class Kernel(Protocol):
+    """The system calls that the servers make. Each raises OSError as its manual page says."""
+
+    readv: Callable[[int, Sequence[WriteableBuffer]], int]  # readv(2): 0 means end of file
+    writev: Callable[[int, Sequence[ReadableBuffer]], int]  # writev(2): may take fewer bytes
+    write: Callable[[int, ReadableBuffer], int]  # write(2)
+    close: Callable[[int], None]  # close(2)
+    set_blocking: Callable[[int, bool], None]  # fcntl(2), O_NONBLOCK
+    select: Callable[..., tuple[list[int], list[int], list[int]]]  # select(2)
+    fork: Callable[[], int]  # fork(2)
+    waitpid: Callable[[int, int], tuple[int, int]]  # waitpid(2)
+    kill: Callable[[int, int], None]  # kill(2)
+    sleep: Callable[[float], None]  # clock_nanosleep(2)
+
+    def accept(self, listener: int) -> int: ...
+    def shutdown(self, fd: int, how: int) -> None: ...
+    def poll(self) -> Poller: ...
+    def epoll(self) -> Any: ...
+
+
+def borrowed(fd: int) -> socket.socket:
+    """Return a socket object over `fd` for one call; `detach()` it, or it will close the fd.
+
+    Family and type are given, so Python does not ask the kernel for them; AF_INET6 because its
+    address is the longest that an accept can bring back.
+    """
+    return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fd)
+
+
+class LiveKernel:
+    """The operating system's own calls. There is one, `live`; it has no state."""
+
+    readv = staticmethod(os.readv)
+    writev = staticmethod(os.writev)
+    write = staticmethod(os.write)
+    close = staticmethod(os.close)
+    set_blocking = staticmethod(os.set_blocking)
+    select = staticmethod(multiplexing.select)
+    fork = staticmethod(os.fork)
+    waitpid = staticmethod(os.waitpid)
+    kill = staticmethod(os.kill)
+    sleep = staticmethod(time.sleep)
+    if LINUX:  # elsewhere the import works, and the two models that need these say so
+        poll = staticmethod(multiplexing.poll)
+        epoll = staticmethod(multiplexing.epoll)
+
+    @staticmethod
+    def accept(listener: int) -> int:
+        """Return the fd of the next connection in the accept queue (accept(2)).
+
+        The fd is close-on-exec and blocking: on Linux an accepted socket does not inherit
+        O_NONBLOCK from its listener.
+        """
+        sock = borrowed(listener)
+        try:
+            return sock._accept()[0]  # type: ignore[attr-defined,no-any-return]
+        finally:
+            sock.detach()
+
+    @staticmethod
+    def shutdown(fd: int, how: int) -> None:
+        """End one direction of a connection or both (shutdown(2)); whoever sleeps on it wakes.
+
+        On a listener it empties the accept queue, and every accept after it fails with EINVAL.
+        """
+        sock = borrowed(fd)
+        try:
+            sock.shutdown(how)
+        finally:
+            sock.detach()
+
+
+live: Kernel = LiveKernel()

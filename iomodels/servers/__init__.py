@@ -1,0 +1,46 @@
+"""The servers: one file per I/O model, each with the same function.
+
+    serve(listener: int, app: App, kernel: Kernel) -> None
+
+`listener` is the fd of a listening socket (see listening.py), `app` says what is served, `kernel`
+makes the system calls. It serves until the listener is shut down, closes every connection that it
+has accepted, and leaves the listener to the caller. There is no base class and no shared loop: open
+two files side by side, and what differs is the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+
+from iomodels.apps import App
+from iomodels.kernel import Kernel
+
+__all__ = ["MODELS", "Serve", "server"]
+
+Serve = Callable[[int, App, Kernel], None]
+
+MODELS = {
+    "blocking": "one connection at a time; the next client waits",
+    "threads": "a thread per connection",
+    "processes": "a forked process per connection",
+    "nonblocking": "ask everybody, all the time",
+    "select": "ask the kernel about a set; rebuild it each time; fd numbers below 1024",
+    "poll": "the same, with a list and no such limit",
+    "epoll": "tell the kernel once; hear only who is ready",
+    "epoll-edge": "the same, edge-triggered: hear once, then read until EAGAIN",
+}
+
+
+def server(model: str) -> Serve:
+    """Return the `serve` function of a model, by its name in MODELS.
+
+    Raises ValueError for a name that is not there, ImportError where the operating system lacks
+    what the model is made of.
+    """
+    if model not in MODELS:
+        raise ValueError(f"no model named {model!r}; there are {', '.join(MODELS)}")
+    name, _, trigger = model.partition("-")
+    serve: Serve = importlib.import_module(f"iomodels.servers.{name}").serve
+    return functools.partial(serve, trigger=trigger) if trigger else serve

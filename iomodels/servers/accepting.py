@@ -1,0 +1,54 @@
+"""What accept(2) can answer, and what a server should do about it.
+
+Besides a connection, accept has about twenty answers. They fall into three kinds:
+
+- Nobody to talk to: the queue is empty (EAGAIN), a signal came first (EINTR), or the client left
+  while it waited (ECONNABORTED, and the network's own errors, which Linux passes on from the
+  connection that failed). The listener is fine: go on.
+- No room: this process is out of fds (EMFILE), the machine is (ENFILE), or memory is short. The
+  client stays in the queue, so the listener stays ready: a server that asks again at once spins at
+  100 % and serves nobody faster. Leave the listener alone for `PAUSE` seconds and serve the
+  connections that there are. Nobody is turned away; they wait in the kernel's queue.
+- The listener was shut down (EINVAL). That is how every server here is told to stop: shutdown(2)
+  on the listener wakes whoever sleeps on it, in accept, select, poll or epoll alike.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from iomodels.kernel import Kernel
+
+NOBODY, FULL, STOPPED = -1, -2, -3  # no fd is negative
+
+PAUSE = 0.05  # seconds without the listener when there is no room
+BURST = 64  # connections taken at one wake-up; more would make those already here wait
+
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+SHUT_DOWN = {errno.EINVAL, errno.EBADF}
+
+
+def accept(kernel: Kernel, listener: int) -> int:
+    """Return the next connection's fd, or NOBODY, FULL or STOPPED (man 2 accept, "Errors")."""
+    try:
+        return kernel.accept(listener)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            return FULL
+        if error.errno in SHUT_DOWN:
+            return STOPPED
+        return NOBODY
+
+
+def accept_all(kernel: Kernel, listener: int, newcomer: Callable[[int], None]) -> int:
+    """Hand everyone who waits to `newcomer`, at most BURST of them; return why it ended.
+
+    For a non-blocking listener: NOBODY (or enough for now), FULL or STOPPED.
+    """
+    for _ in range(BURST):
+        fd = accept(kernel, listener)
+        if fd < 0:
+            return fd
+        newcomer(fd)
+    return NOBODY

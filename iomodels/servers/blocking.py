@@ -1,0 +1,84 @@
+"""Blocking: one connection at a time; the next client waits.
+
+The oldest server, and the shortest. Each call sleeps until it has something to say: accept until
+somebody connects, readv until bytes arrive, writev until there is room for what we send. The code
+reads like the conversation it holds, there is no state to keep, and an idle server costs nothing:
+it is asleep in the kernel.
+
+Where it hurts:
+- While it talks with one client, it hears nobody else. The others are connected all the same: the
+  kernel shakes hands for us, and keeps them, and what they have sent, in the accept queue. One that
+  connects and says nothing holds up everybody, for as long as it likes (head-of-line blocking).
+- A client that does not read its replies does the same: writev sleeps until it does.
+
+What follows in the other files is a list of ways out of this one problem.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from iomodels.apps import CLOSE, Answer, App
+from iomodels.kernel import Kernel
+from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
+from iomodels.servers.connections import IOV_MAX, WINDOW, close, remainder
+
+
+def serve(listener: int, app: App, kernel: Kernel) -> None:
+    """Serve `app` on `listener`, one client after the other, until the listener is shut down."""
+    kernel.set_blocking(listener, True)
+    while (fd := accept(kernel, listener)) != STOPPED:
+        if fd >= 0:
+            converse(fd, app, kernel)
+        elif fd == FULL:
+            kernel.sleep(PAUSE)
+
+
+def converse(fd: int, app: App, kernel: Kernel) -> None:
+    """Talk with one client until one of the two leaves, then close the connection."""
+    window = memoryview(bytearray(WINDOW))
+    try:
+        answer = app.opened(fd)
+        send(fd, answer, kernel)
+        while not (answer and answer[-1] is CLOSE):
+            n = read(fd, window, kernel)
+            if n == 0:
+                break
+            answer = app.received(fd, window[:n])
+            send(fd, answer, kernel)
+        else:  # we leave first: say so, and wait for the client to close (see connections.py)
+            kernel.shutdown(fd, socket.SHUT_WR)
+            while read(fd, window, kernel):
+                pass
+    except OSError:  # ECONNRESET, EPIPE: the client is gone, and there is nobody left to tell
+        pass
+    finally:
+        app.closed(fd)
+        close(kernel, fd)
+
+
+def read(fd: int, window: memoryview, kernel: Kernel) -> int:
+    """Sleep until bytes arrive, and return how many; 0 is the end of the stream."""
+    while True:
+        try:
+            return kernel.readv(fd, [window])
+        except InterruptedError:
+            continue
+
+
+def send(fd: int, answer: Answer, kernel: Kernel) -> None:
+    """Sleep until the kernel has taken all of an answer: it may take it a part at a time."""
+    if not answer:
+        return
+    try:
+        sent = kernel.writev(fd, answer if len(answer) <= IOV_MAX else answer[:IOV_MAX])
+    except InterruptedError:
+        sent = 0
+    if sent == sum(map(len, answer)):
+        return
+    rest = remainder(answer, sent)
+    while rest:
+        try:
+            rest = rest[kernel.write(fd, rest) :]
+        except InterruptedError:
+            continue

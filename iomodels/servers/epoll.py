@@ -1,0 +1,125 @@
+"""epoll: tell the kernel once what to watch; hear only who is ready.
+
+The interest list lives in the kernel. epoll_ctl adds an fd to it when the connection comes; when
+the connection closes, the kernel takes it off by itself. epoll_wait then hands over the ready
+list, and nothing else: the cost of a wake-up grows with those who have something to say, not with
+those who are connected. With ten ready of a hundred thousand, it returns ten.
+
+Level-triggered, the default, means: while there is something to read, the fd is reported at every
+wait. Reading a little now and the rest later is fine. That is poll(2) with a better list.
+
+Edge-triggered means: it is reported when something *arrives*. Then it is on us to read until the
+kernel says EAGAIN; what we leave behind is not reported again, and if the client waits for our
+answer before it sends more, it waits for ever. Reading one client until EAGAIN, on the other hand,
+lets a fast client keep the server to itself. So the edge-triggered loop below keeps its own ready
+list: whoever was reported and has not yet said EAGAIN gets one step in each round.
+
+What edge-triggering saves is epoll_ctl: one registration holds for reading and writing alike. What
+it costs is a read that says EAGAIN after each message.
+
+Where it hurts:
+- An fd is on the list until its *open file description* is closed, not the number. After dup(2) or
+  fork(2), close(fd) leaves a ghost that keeps reporting a number which may be somebody else's by
+  now (man 7 epoll, "Questions and answers", 6). Here nobody dups a connection.
+- Regular files are refused with EPERM: they are always ready.
+- It tells who is ready; reading and writing is still ours. Compare io_uring.
+"""
+
+from __future__ import annotations
+
+import logging
+from select import EPOLLET, EPOLLIN, EPOLLOUT
+from typing import Any
+
+from iomodels.apps import App
+from iomodels.kernel import Kernel
+from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept_all
+from iomodels.servers.connections import GONE, MORE, Connections
+
+log = logging.getLogger(__name__)
+
+
+def serve(listener: int, app: App, kernel: Kernel, trigger: str = "level") -> None:
+    """Serve `app` on `listener` until it is shut down; `trigger` is "level" or "edge"."""
+    loop = {"level": level_triggered, "edge": edge_triggered}.get(trigger)
+    if loop is None:
+        raise ValueError(f'trigger is "level" or "edge", not {trigger!r}')
+    connections = Connections(app, kernel)
+    kernel.set_blocking(listener, False)
+    epoll = kernel.epoll()
+    try:
+        epoll.register(listener, EPOLLIN)
+        loop(listener, kernel, epoll, connections)
+    finally:
+        connections.hang_up_all()
+        epoll.close()
+
+
+def level_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Connections) -> None:
+    """Do one step with each that is ready. Whoever has more to say is reported again."""
+    wait, ready = epoll.poll, connections.ready
+    room = True
+
+    def newcomer(fd: int) -> None:
+        if (outcome := connections.opened(fd)) != GONE:
+            register(epoll, fd, EPOLLOUT if outcome == EPOLLOUT else EPOLLIN, connections)
+
+    while True:
+        events = wait(-1 if room else PAUSE)
+        if not room:
+            epoll.modify(listener, EPOLLIN)
+            room = True
+        for fd, event in events:
+            if fd == listener:
+                verdict = accept_all(kernel, listener, newcomer)
+                if verdict == STOPPED:
+                    return
+                if verdict == FULL:
+                    epoll.modify(listener, 0)
+                    room = False
+                continue
+            outcome = ready(fd)
+            # Wait for room to send, or for something to read, never for both. Nearly always that
+            # is the event which has just come, and then there is nothing to tell the kernel.
+            wanted = EPOLLOUT if outcome == EPOLLOUT else EPOLLIN
+            if not event & wanted and outcome != GONE:
+                epoll.modify(fd, wanted)
+
+
+def edge_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Connections) -> None:
+    """Keep whoever was reported in `hot` until it has said EAGAIN; one step each in a round."""
+    wait, ready = epoll.poll, connections.ready
+    room = True
+    hot: set[int] = set()
+
+    def newcomer(fd: int) -> None:
+        if connections.opened(fd) != GONE:
+            register(epoll, fd, EPOLLIN | EPOLLOUT | EPOLLET, connections)
+
+    while True:
+        events = wait(0 if hot else -1 if room else PAUSE)
+        if not room:
+            epoll.modify(listener, EPOLLIN)  # the listener stays level-triggered: one that is
+            room = True  # left in the queue for want of room must be reported again
+        for fd, _ in events:
+            if fd != listener:
+                hot.add(fd)
+                continue
+            verdict = accept_all(kernel, listener, newcomer)
+            if verdict == STOPPED:
+                return
+            if verdict == FULL:
+                epoll.modify(listener, 0)
+                room = False
+        for fd in tuple(hot):
+            if ready(fd) != MORE:
+                hot.discard(fd)
+
+
+def register(epoll: Any, fd: int, events: int, connections: Connections) -> None:
+    """Put a connection on the interest list, or close it when the list is full."""
+    try:
+        epoll.register(fd, events)
+    except OSError as error:  # ENOSPC: fs.epoll.max_user_watches; ENOMEM
+        log.warning("epoll cannot watch fd %d (%s); closed the connection", fd, error)
+        connections.hang_up(fd)

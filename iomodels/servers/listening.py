@@ -1,0 +1,21 @@
+"""The socket that a server is handed: bound to a port, with a queue for those who connect."""
+
+from __future__ import annotations
+
+import socket
+
+BACKLOG = 4096  # clients that may wait to be accepted; the kernel caps it at net.core.somaxconn
+
+
+def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = BACKLOG) -> socket.socket:
+    """Return a TCP socket that listens on `host` and `port`; port 0 lets the kernel choose.
+
+    SO_REUSEADDR is set: without it, a server that was just stopped cannot start again until its
+    old connections have left TIME_WAIT, a minute later. Raises socket.gaierror for a host that
+    does not resolve, OSError where it cannot be bound (EADDRINUSE, EACCES, EADDRNOTAVAIL), and
+    OverflowError for a port that is not in 0..65535.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return socket.create_server(address[:2], family=family, backlog=backlog)

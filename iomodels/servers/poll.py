@@ -1,0 +1,56 @@
+"""poll: the same question as select's, with a list and no limit on the number.
+
+poll(2) takes an array of (fd, events wanted, events found). The question and the answer have a
+field each, so the array need not be built again for every call, and an fd may have any number. It
+also tells more apart: POLLHUP, POLLERR, and POLLNVAL for an fd that is not open, where select fails
+as a whole with EBADF.
+
+Where it hurts: the array is handed over at every call, and the kernel asks every fd in it. A
+wake-up with one ready out of ten thousand costs ten thousand questions. What changes from one call
+to the next is nearly nothing, and yet all of it is said again. epoll says it once.
+"""
+
+from __future__ import annotations
+
+from select import POLLIN, POLLOUT
+
+from iomodels.apps import App
+from iomodels.kernel import Kernel
+from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept_all
+from iomodels.servers.connections import GONE, Connections
+
+
+def serve(listener: int, app: App, kernel: Kernel) -> None:
+    """Serve `app` on `listener` until it is shut down."""
+    connections = Connections(app, kernel)
+    watched = kernel.poll()  # Python keeps the array for us; it is user memory all the same
+    room = True
+
+    def newcomer(fd: int) -> None:
+        if (outcome := connections.opened(fd)) != GONE:
+            watched.register(fd, POLLOUT if outcome == POLLOUT else POLLIN)
+
+    kernel.set_blocking(listener, False)
+    watched.register(listener, POLLIN)
+    try:
+        while True:
+            events = watched.poll(None if room else PAUSE * 1000)
+            if not room:
+                watched.modify(listener, POLLIN)
+                room = True
+            for fd, _ in events:
+                if fd == listener:
+                    verdict = accept_all(kernel, listener, newcomer)
+                    if verdict == STOPPED:
+                        return
+                    if verdict == FULL:
+                        watched.modify(listener, 0)
+                        room = False
+                    continue
+                outcome = connections.ready(fd)
+                if outcome == GONE:
+                    watched.unregister(fd)
+                else:
+                    watched.modify(fd, POLLOUT if outcome == POLLOUT else POLLIN)
+    finally:
+        connections.hang_up_all()

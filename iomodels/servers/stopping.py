@@ -1,0 +1,79 @@
+"""How a server that sleeps in a system call is told to stop.
+
+A signal wakes a sleeping call with EINTR. But Python runs the handler only between two bytecodes:
+a signal that arrives after the last check and before the call falls asleep is not seen until the
+call returns, which may be never. pselect(2) and signalfd(2) were made against this race.
+
+Here the signals are blocked, and one thread does nothing but wait for them, in sigwait(3). When
+one comes, it shuts sockets down, for shutdown(2) wakes whoever sleeps on them, with no race:
+
+1. the listener: accept says EINVAL, select, poll and epoll report it, and the server ends;
+2. after a moment, every connection of the server, for reading: a server that sleeps in a read, as
+   the blocking one does, reads the end of the stream, and says its last words;
+3. after the grace period, for writing too: nobody sleeps any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+from iomodels.kernel import borrowed, live
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+MOMENT = 0.1  # seconds between two looks
+GRACE = 2.0  # seconds until connections that cannot send are cut off
+
+
+@contextlib.contextmanager
+def stop_on_signals(listener: int) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM stop the server on `listener` instead of Python."""
+    over = threading.Event()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    waiter = threading.Thread(target=wait_and_stop, args=(listener, over), daemon=True)
+    waiter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if waiter.is_alive():
+            signal.pthread_kill(waiter.ident or 0, signal.SIGTERM)
+        waiter.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def wait_and_stop(listener: int, over: threading.Event) -> None:
+    """Sleep until a signal comes; then shut down more and more, until the server is over."""
+    signal.sigwait(SIGNALS)
+    if over.is_set():
+        return
+    port = local_port(listener)
+    with contextlib.suppress(OSError):
+        live.shutdown(listener, socket.SHUT_RDWR)
+    waited = 0.0
+    while not over.wait(MOMENT):
+        waited += MOMENT
+        how = socket.SHUT_RD if waited < GRACE else socket.SHUT_RDWR
+        for name in os.listdir("/proc/self/fd"):
+            if local_port(int(name)) == port:
+                with contextlib.suppress(OSError):
+                    live.shutdown(int(name), how)
+
+
+def local_port(fd: int) -> int | None:
+    """Return the local port of a TCP socket; None for anything else."""
+    try:
+        sock = borrowed(fd)
+    except OSError:
+        return None
+    try:
+        address = sock.getsockname()
+        return address[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+    except OSError:
+        return None
+    finally:
+        sock.detach()

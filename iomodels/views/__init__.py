@@ -1,0 +1,1 @@
+"""What a notebook shows: pictures of connections, kernels, bytes and measurements."""

@@ -1,0 +1,61 @@
+"""What browser tests share: one Chromium, one JupyterLab, and pages which must log no error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser.lab import NO_BROWSER, Lab, browser, browser_path, jupyter_lab, watch
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if browser_path() is None:
+        pytest.skip(NO_BROWSER)
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def context(chromium: Browser) -> BrowserContext:
+    """One for all pages: JupyterLab's own files are fetched once."""
+    return chromium.new_context(viewport={"width": 1280, "height": 900})
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """An empty page. The test fails when something was logged as an error, or thrown, in it."""
+    page = context.new_page()
+    problems = watch(page)
+    yield page
+    found = list(problems)  # a page whose kernels are shut down complains about that as well
+    page.evaluate("window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+    page.close()
+    assert found == []
+
+
+@dataclass
+class Desk:
+    """A running JupyterLab and the folder that it shows."""
+
+    lab: Lab
+    folder: Path
+
+    def write(self, name: str, *cells: str) -> Path:
+        """A notebook of code cells in the folder."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, self.folder / name)
+        return self.folder / name
+
+
+@pytest.fixture(scope="module")
+def desk(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    with jupyter_lab(folder) as lab:
+        yield Desk(lab, folder)
