@@ -19,10 +19,11 @@ same fd; one with a process per connection gives each its own copy of the app.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-__all__ = ["CLOSE", "NOTHING", "Answer", "App", "Buffer"]
+__all__ = ["APPS", "CLOSE", "NOTHING", "Answer", "App", "Buffer", "app"]
 
 Buffer = bytes | bytearray | memoryview
 Answer = Sequence[Buffer]
@@ -39,3 +40,17 @@ class App(Protocol):
     def opened(self, fd: int) -> Answer: ...
     def received(self, fd: int, view: memoryview) -> Answer: ...
     def closed(self, fd: int) -> None: ...
+
+
+APPS = {
+    "echo": ("iomodels.apps.echo", "Echo"),
+}
+
+
+def app(name: str) -> App:
+    """Return a new app, by its name in APPS. Raises ValueError for a name that is not there."""
+    if name not in APPS:
+        raise ValueError(f"no app named {name!r}; there are {', '.join(APPS)}")
+    module, made_by = APPS[name]
+    made: App = getattr(importlib.import_module(module), made_by)()
+    return made

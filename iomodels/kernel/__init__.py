@@ -5,8 +5,9 @@ int fds, as in section 2 of the manual, never socket objects. Three kernels fit 
 
     live                 the operating system itself (this file)
     RecordingKernel      writes down each call and what the kernel looked like after it
+                         (recording.py)
     FaultyKernel         does to a server what kernels really do: EINTR, EAGAIN, one byte at a time,
-                         ECONNRESET, EMFILE
+                         ECONNRESET, EMFILE (faulty.py)
 
 The live kernel is free: its attributes *are* the functions of `os` and `select`, not wrappers
 around them, so a loop that binds `readv = kernel.readv` runs exactly what it would have run with
@@ -21,13 +22,13 @@ import select as multiplexing  # `select` is the name of a call here
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Kernel", "LiveKernel", "Poller", "live"]
+__all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "live"]
 
 LINUX = sys.platform == "linux"
 
@@ -46,24 +47,33 @@ class Poller(Protocol):
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]: ...
 
 
+class EpollPoller(Poller, Protocol):
+    """An epoll instance: a Poller which is itself an fd."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
 class Kernel(Protocol):
     """The system calls that the servers make. Each raises OSError as its manual page says."""
 
-    readv: Callable[[int, Sequence[WriteableBuffer]], int]  # readv(2): 0 means end of file
-    writev: Callable[[int, Sequence[ReadableBuffer]], int]  # writev(2): may take fewer bytes
-    write: Callable[[int, ReadableBuffer], int]  # write(2)
-    close: Callable[[int], None]  # close(2)
-    set_blocking: Callable[[int, bool], None]  # fcntl(2), O_NONBLOCK
-    select: Callable[..., tuple[list[int], list[int], list[int]]]  # select(2)
-    fork: Callable[[], int]  # fork(2)
-    waitpid: Callable[[int, int], tuple[int, int]]  # waitpid(2)
-    kill: Callable[[int, int], None]  # kill(2)
-    sleep: Callable[[float], None]  # clock_nanosleep(2)
-
-    def accept(self, listener: int) -> int: ...
-    def shutdown(self, fd: int, how: int) -> None: ...
+    def accept(self, listener: int, /) -> int: ...  # accept(2): the new connection's fd
+    def readv(self, fd: int, buffers: Sequence[WriteableBuffer], /) -> int: ...  # 0: end of file
+    def writev(self, fd: int, buffers: Sequence[ReadableBuffer], /) -> int: ...  # may take fewer
+    def write(self, fd: int, data: ReadableBuffer, /) -> int: ...
+    def shutdown(self, fd: int, how: int, /) -> None: ...
+    def close(self, fd: int, /) -> None: ...
+    def set_blocking(self, fd: int, blocking: bool, /) -> None: ...  # fcntl(2), O_NONBLOCK
+    def select(
+        self, read: Iterable[int], write: Iterable[int], error: Iterable[int],
+        timeout: float | None = None, /,
+    ) -> tuple[list[int], list[int], list[int]]: ...  # fmt: skip
     def poll(self) -> Poller: ...
-    def epoll(self) -> Any: ...
+    def epoll(self) -> EpollPoller: ...
+    def fork(self) -> int: ...
+    def waitpid(self, pid: int, options: int, /) -> tuple[int, int]: ...
+    def kill(self, pid: int, signal: int, /) -> None: ...
+    def sleep(self, seconds: float, /) -> None: ...  # clock_nanosleep(2)
 
 
 def borrowed(fd: int) -> socket.socket:

@@ -42,5 +42,5 @@ def server(model: str) -> Serve:
     if model not in MODELS:
         raise ValueError(f"no model named {model!r}; there are {', '.join(MODELS)}")
     name, _, trigger = model.partition("-")
-    serve: Serve = importlib.import_module(f"iomodels.servers.{name}").serve
+    serve = importlib.import_module(f"iomodels.servers.{name}").serve
     return functools.partial(serve, trigger=trigger) if trigger else serve

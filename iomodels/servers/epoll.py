@@ -29,10 +29,9 @@ from __future__ import annotations
 
 import logging
 from select import EPOLLET, EPOLLIN, EPOLLOUT
-from typing import Any
 
 from iomodels.apps import App
-from iomodels.kernel import Kernel
+from iomodels.kernel import EpollPoller, Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept_all
 from iomodels.servers.connections import GONE, MORE, Connections
 
@@ -55,7 +54,9 @@ def serve(listener: int, app: App, kernel: Kernel, trigger: str = "level") -> No
         epoll.close()
 
 
-def level_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Connections) -> None:
+def level_triggered(
+    listener: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
+) -> None:
     """Do one step with each that is ready. Whoever has more to say is reported again."""
     wait, ready = epoll.poll, connections.ready
     room = True
@@ -86,7 +87,9 @@ def level_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Conn
                 epoll.modify(fd, wanted)
 
 
-def edge_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Connections) -> None:
+def edge_triggered(
+    listener: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
+) -> None:
     """Keep whoever was reported in `hot` until it has said EAGAIN; one step each in a round."""
     wait, ready = epoll.poll, connections.ready
     room = True
@@ -116,7 +119,7 @@ def edge_triggered(listener: int, kernel: Kernel, epoll: Any, connections: Conne
                 hot.discard(fd)
 
 
-def register(epoll: Any, fd: int, events: int, connections: Connections) -> None:
+def register(epoll: EpollPoller, fd: int, events: int, connections: Connections) -> None:
     """Put a connection on the interest list, or close it when the list is full."""
     try:
         epoll.register(fd, events)

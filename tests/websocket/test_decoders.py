@@ -158,11 +158,11 @@ def test_nothing_is_allocated_per_frame(size: int) -> None:
     from iomodels.websocket.scan import np, scan
 
     data = frame(BINARY, b"x" * size) * ((1 << 18) // (size + 14))
-    window = np.frombuffer(bytearray(data), np.uint8)
+    window = memoryview(bytearray(data))
     rows = np.empty((16_384, 4), np.int64)
 
     def peak(stop: int) -> tuple[int, int, int]:
-        window[:] = np.frombuffer(data, np.uint8)
+        window[:] = data
         gc.collect()
         tracemalloc.start()
         blocks = sys.getallocatedblocks()

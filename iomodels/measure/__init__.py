@@ -1,0 +1,15 @@
+"""The instruments: a server in one process, the load in another, and what can be counted of both.
+
+    serving.py      a server in a fresh child, which is always got rid of
+    child.py        what that child runs
+    load.py         a load in a process of its own: rate, latency, every byte checked
+    client.py       what that process runs
+    dialogues.py    what its clients say, and what they must hear
+    usage.py        CPU time and context switches; system calls, where they can be counted
+    limits.py       how much this machine allows
+    machine.py      what it can do: the doctor's findings
+    comparison.py   the same load on every model
+    progress.py     what is shown while one waits
+
+Load goes to loopback addresses alone, and is bounded in connections and in time.
+"""

@@ -1,0 +1,126 @@
+"""A load in a process of its own, on a server that runs somewhere on this machine.
+
+    report = load(server.address, connections=100, in_flight=1, size=64, seconds=2)
+    print(report.rate, report.p99)
+
+What the clients do, and what their figures mean, is told in client.py.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from threading import Thread
+from typing import Any
+
+from iomodels.measure.client import CONNECTS_WITHIN, Result
+from iomodels.measure.dialogues import DIALOGUES
+from iomodels.measure.limits import sized
+from iomodels.measure.progress import progress
+from iomodels.measure.serving import ServerError, child
+
+LONGEST = 600.0  # seconds: a load is bounded
+
+
+class LoadError(Exception):
+    """There is no result; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """A Result with what follows from it."""
+
+    note: str = ""  # what was not as asked, and why
+
+    @property
+    def rate(self) -> float:
+        """Messages per second."""
+        return self.messages / self.seconds if self.seconds else 0.0
+
+    @property
+    def busy(self) -> float:
+        """The part of the time for which the clients had a CPU: near 1, they were the limit."""
+        return self.cpu / self.seconds if self.seconds else 0.0
+
+
+def load(
+    address: tuple[str, int],
+    *,
+    app: str = "echo",
+    connections: int = 100,
+    in_flight: int = 1,
+    size: int = 64,
+    seconds: float = 2.0,
+    cpu: int | None = None,
+) -> Report:
+    """Let `connections` clients talk with a server for so many seconds, and report.
+
+    Each keeps `in_flight` messages of `size` bytes under way. `address` must be this machine's
+    loopback. With fewer descriptors than connections there are fewer connections, and `note` says
+    so. Raises ValueError for what makes no sense, LoadError when there is no result.
+    """
+    check(address, app, connections, in_flight, size, seconds)
+    room = sized(connections)
+    order = {
+        "address": address, "app": app, "connections": room.connections, "in_flight": in_flight,
+        "size": size, "seconds": seconds, "cpu": cpu,
+    }  # fmt: skip
+    # The clients may take longer than they talk: to connect, to warm up, to wait for the rest.
+    patience = seconds + CONNECTS_WITHIN + 30
+    with progress("Load") as step:
+        said = waited_for(order, seconds, patience, step)
+    if "failed" in said:
+        raise LoadError(said["failed"])
+    return Report(**said, note=str(room) if room.why else "")
+
+
+def waited_for(
+    order: dict[str, object], seconds: float, patience: float, step: Callable[[float, str], None]
+) -> dict[str, Any]:
+    """Run the clients in a child, and show how far they are."""
+    started = time.monotonic()
+    answer: dict[str, Any] = {}
+
+    def tell() -> None:
+        while not answer and (waited := time.monotonic() - started) < patience:
+            step(min(waited / (seconds + 1), 1.0), f"{order['connections']} clients")
+            time.sleep(0.1)
+
+    telling = Thread(target=tell, daemon=True)
+    telling.start()
+    try:
+        with child("iomodels.measure.client", [json.dumps(order)]) as running:
+            answer.update(running.said)
+    except ServerError as error:
+        answer["failed"] = str(error)
+    finally:
+        answer = answer or {"failed": "interrupted"}
+        telling.join()
+    return answer
+
+
+def check(
+    address: tuple[str, int], app: str, connections: int, in_flight: int, size: int, seconds: float
+) -> None:
+    """Raise ValueError for what makes no sense."""
+    if app not in DIALOGUES:
+        raise ValueError(f"no load for an app named {app!r}; there are {', '.join(DIALOGUES)}")
+    if min(connections, in_flight, size) < 1:
+        raise ValueError("connections, in-flight and size begin at 1")
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"seconds go from 0 to {LONGEST:g}")
+    if size * in_flight > 1 << 26:
+        raise ValueError("a client may have 64 MiB under way: size times in-flight is more")
+    try:
+        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][4][0]
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"{address[0]}:{address[1]} is no address: {error}") from None
+    if not ipaddress.ip_address(found).is_loopback:
+        raise ValueError(f"{address[0]} is not this machine's loopback; a load goes nowhere else")
+
+
+__all__ = ["LoadError", "Report", "asdict", "load"]
