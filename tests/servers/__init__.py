@@ -1,0 +1,1 @@
+"""Every server, against every fault and every kind of client."""

@@ -1,0 +1,63 @@
+"""A server with faults in a process of its own: python -m tests.servers.child JSON
+
+Says where it listens on stdout, serves until SIGTERM, then says which fds are left that were not
+there before, and how often it has called accept. Each reset connection is told at once on fd
+`resets`, as two bytes: the port of the client.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import sys
+import threading
+from functools import partial
+from typing import Any
+
+from iomodels.apps import app
+from iomodels.kernel.faulty import FaultyKernel, Faults
+from iomodels.servers import server
+from iomodels.servers.listening import listen
+from iomodels.servers.stopping import stop_on_signals
+
+
+class CountingKernel(FaultyKernel):
+    accepts = 0
+
+    def accept(self, listener: int) -> int:
+        self.accepts += 1
+        return super().accept(listener)
+
+
+def open_fds() -> set[str]:
+    """Every open fd but the one that the listing needs, with what it leads to."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def main(
+    model: str, faults: dict[str, Any], seed: int, resets: int, limit: int, app_name: str
+) -> None:
+    logging.basicConfig(format="%(message)s")
+    if limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    tell = partial(int.to_bytes, length=2, byteorder="big")
+    kernel = CountingKernel(Faults(**faults), seed, lambda port: os.write(resets, tell(port)))
+    before = open_fds()
+    with listen() as listener, stop_on_signals(listener.fileno()):
+        print(json.dumps(listener.getsockname()), flush=True)
+        server(model)(listener.fileno(), app(app_name), kernel)
+    left = sorted(open_fds() - before)
+    threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    print(json.dumps({"left": left, "threads": threads, "accepts": kernel.accepts}), flush=True)
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

@@ -1,0 +1,211 @@
+"""A faulty server in a child, and a crowd of clients that check every byte."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from iomodels.servers import MODELS
+
+WITHIN = 60.0  # seconds for a whole crowd: a test that takes longer hangs
+MULTIPLEXING = [name for name in MODELS if name not in ("blocking", "threads", "processes")]
+
+
+@dataclass
+class Running:
+    """A server in a child: where it listens, whom it has reset, and its last words."""
+
+    process: subprocess.Popen[bytes]
+    address: tuple[str, int]
+    resets: int  # the end of a pipe from which to read the ports
+    left: list[str] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
+    accepts: int = 0
+    log: str = ""
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def reset_ports(self) -> set[int]:
+        """The ports of the clients that were reset since the last call."""
+        os.set_blocking(self.resets, False)
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            while more := os.read(self.resets, 4096):
+                told += more
+        return {int.from_bytes(told[i : i + 2], "big") for i in range(0, len(told), 2)}
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> None:
+        """Ask it to end, and check that it does so cleanly: status 0, no fd and no thread left."""
+        if self.process.returncode is not None:
+            return  # it was stopped, and checked, before
+        self.process.send_signal(with_signal)
+        out, err = self.process.communicate(timeout=20)
+        self.log = err.decode()
+        assert self.process.returncode == 0, self.log
+        assert "Traceback" not in self.log, self.log
+        for name, value in json.loads(out).items():
+            setattr(self, name, value)
+        assert self.left == []
+        assert self.threads == []
+
+
+@contextlib.contextmanager
+def running(
+    model: str,
+    faults: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    limit: int = 0,
+    app: str = "echo",
+) -> Iterator[Running]:
+    """Run a server until the block ends; `limit` caps its descriptors. Its end is checked too."""
+    read_end, write_end = os.pipe()
+    order = {
+        "model": model, "faults": faults or {}, "seed": seed, "resets": write_end, "limit": limit,
+        "app_name": app,
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.servers.child", json.dumps(order)],
+        pass_fds=[write_end], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(write_end)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, process.communicate()[1].decode()
+        server = Running(process, tuple(json.loads(line)[:2]), read_end)
+        yield server
+        server.stop()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+        os.close(read_end)
+
+
+# --- the crowd ---
+
+
+@dataclass
+class Client:
+    """Says `said` in random pieces: the next one when the echo of all before it has come.
+
+    Now and then, as its `haste` goes, it does not wait for that.
+    """
+
+    sock: socket.socket
+    said: bytes
+    cuts: list[int]
+    chance: random.Random
+    haste: float
+    heard: bytearray = field(default_factory=bytearray)
+    sent: int = 0
+    gone: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.gone or len(self.heard) >= len(self.said)
+
+    def may_speak(self) -> bool:
+        if self.sent == len(self.said):
+            return False
+        return len(self.heard) == self.sent or self.chance.random() < self.haste
+
+    def speak(self) -> None:
+        stop = next((cut for cut in self.cuts if cut > self.sent), len(self.said))
+        try:
+            self.sent += self.sock.send(self.said[self.sent : stop])
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.gone = True
+
+    def listen(self) -> None:
+        try:
+            data = self.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.heard += data
+        self.gone = self.gone or not data
+
+
+def crowd(
+    address: tuple[str, int],
+    seed: int,
+    *,
+    clients: int = 100,
+    pieces: int = 30,
+    haste: float = 0.2,
+) -> dict[int, Client]:
+    """Let a hundred clients talk at once; return them by port when all are done or gone."""
+    chance = random.Random(seed)
+    everybody: dict[int, Client] = {}
+    with selectors.DefaultSelector() as selector:
+        for number in range(clients):
+            sock = socket.create_connection(address, 10)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            cuts = sorted(chance.sample(range(1, 600), pieces - 1))
+            client = Client(sock, chance.randbytes(600), cuts, random.Random(number), haste)
+            everybody[sock.getsockname()[1]] = client
+            selector.register(sock, selectors.EVENT_READ, client)
+        deadline = time.monotonic() + WITHIN
+        waiting = set(map(id, everybody.values()))
+        while waiting:
+            assert time.monotonic() < deadline, stuck(everybody)
+            for client in everybody.values():
+                if not client.done and client.may_speak():
+                    client.speak()
+            for key, _ in selector.select(0.01):
+                client = key.data
+                client.listen()
+                if client.done:
+                    selector.unregister(client.sock)
+                    client.sock.close()
+                    waiting.discard(id(client))
+            for client in everybody.values():
+                if client.gone and id(client) in waiting:  # noticed while speaking
+                    selector.unregister(client.sock)
+                    client.sock.close()
+                    waiting.discard(id(client))
+    return everybody
+
+
+def stuck(everybody: dict[int, Client]) -> str:
+    rest = [c for c in everybody.values() if not c.done]
+    return (
+        f"{len(rest)} clients wait; the first has sent {rest[0].sent}, heard {len(rest[0].heard)}"
+    )
+
+
+def connect(server: Running, timeout: float = 10.0) -> socket.socket:
+    return socket.create_connection(server.address, timeout)
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes, or what came before the end."""
+    data = b""
+    while len(data) < size and (more := sock.recv(size - len(data))):
+        data += more
+    return data
+
+
+def echoes(sock: socket.socket, data: bytes) -> bool:
+    """Send, and tell whether the same comes back."""
+    sock.sendall(data)
+    return receive(sock, len(data)) == data
