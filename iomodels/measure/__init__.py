@@ -4,6 +4,7 @@
     child.py        what that child runs
     load.py         a load in a process of its own: rate, latency, every byte checked
     client.py       what that process runs
+    loop.py         its loop; calls.py, compiled.py and plain.py are the loop's calls
     dialogues.py    what its clients say, and what they must hear
     usage.py        CPU time and context switches; system calls, where they can be counted
     limits.py       how much this machine allows

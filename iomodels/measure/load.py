@@ -13,21 +13,41 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
 
-from iomodels.measure.client import CONNECTS_WITHIN, Result
 from iomodels.measure.dialogues import DIALOGUES
 from iomodels.measure.limits import sized
 from iomodels.measure.progress import progress
 from iomodels.measure.serving import ServerError, child
 
+CONNECTS_WITHIN = 5.0  # seconds for one connection
 LONGEST = 600.0  # seconds: a load is bounded
+BUSY = 0.95  # of a CPU: clients that use more than that are the limit
+NUMBA = " (they are four times faster with numba: pip install iomodels[fast])"
 
 
 class LoadError(Exception):
     """There is no result; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the clients saw. Times in seconds, latencies to 2 %."""
+
+    connections: int
+    served: int  # connections that had a reply
+    messages: int  # replies within the time
+    seconds: float
+    p50: float
+    p99: float
+    longest: float
+    total: int  # replies before, within and after the time
+    unanswered: int  # messages still under way when the time was over that never came back
+    lost: int  # connections that the server ended
+    cpu: float  # seconds of CPU that the clients used within the time
+    compiled: bool  # whether the clients' loop was (loop.py)
 
 
 @dataclass(frozen=True)
@@ -75,7 +95,11 @@ def load(
         said = waited_for(order, seconds, patience, step)
     if "failed" in said:
         raise LoadError(said["failed"])
-    return Report(**said, note=str(room) if room.why else "")
+    report = Report(**said)
+    notes = [str(room)] * bool(room.why)
+    if report.busy > BUSY:
+        notes.append("the clients were the limit, not the server" + NUMBA * (not said["compiled"]))
+    return replace(report, note="; ".join(notes))
 
 
 def waited_for(
@@ -121,6 +145,3 @@ def check(
         raise ValueError(f"{address[0]}:{address[1]} is no address: {error}") from None
     if not ipaddress.ip_address(found).is_loopback:
         raise ValueError(f"{address[0]} is not this machine's loopback; a load goes nowhere else")
-
-
-__all__ = ["LoadError", "Report", "asdict", "load"]

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from iomodels.apps import app
-from iomodels.kernel.faulty import FaultyKernel, Faults
+from iomodels.kernel.faulty import Faults, FaultyKernel
 from iomodels.servers import server
 from iomodels.servers.listening import listen
 from iomodels.servers.stopping import stop_on_signals

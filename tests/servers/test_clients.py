@@ -133,7 +133,7 @@ def test_with_no_descriptor_left_a_server_does_not_spin(model: str) -> None:
 
 
 def test_select_refuses_numbers_from_1024_on_and_serves_the_others() -> None:
-    """1,100 clients: those whose fd does not fit see their connection closed, the others an echo."""
+    """1,100 clients: those whose fd does not fit are hung up on, the others get their echo."""
     with running("select", limit=4096) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(1100)]
         served = refused = 0
