@@ -16,6 +16,23 @@ from numba.core import types
 
 from iomodels.measure.plain import EVENTS, READ, Function
 
+__all__ = [
+    "bits_of",
+    "bytes_of",
+    "compiled",
+    "fd_of",
+    "handle_of",
+    "integers",
+    "now",
+    "read",
+    "room_for_bytes",
+    "room_for_events",
+    "same",
+    "wait",
+    "watch",
+    "write",
+]
+
 Array = Any  # a numpy array
 external: Any = types.ExternalFunction
 int32, intp = types.int32, types.intp

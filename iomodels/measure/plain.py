@@ -12,6 +12,23 @@ from array import array
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+__all__ = [
+    "bits_of",
+    "bytes_of",
+    "compiled",
+    "fd_of",
+    "handle_of",
+    "integers",
+    "now",
+    "read",
+    "room_for_bytes",
+    "room_for_events",
+    "same",
+    "wait",
+    "watch",
+    "write",
+]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 EVENTS: Final = 512  # events that one wait brings

@@ -65,6 +65,7 @@ def fill(
             textcoords="offset points", va="center", fontsize=9,
         )  # fmt: skip
     axes.set_title(title, fontsize=10, pad=6)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_yticks(list(places), [row.model for row in rows])
     axes.tick_params(axis="both", which="both", length=0)
     axes.tick_params(axis="x", which="both", labelbottom=False)
