@@ -98,8 +98,13 @@ SIGNS = {"full": "✓", "less": "~ less", "missing": "✗ missing"}
 
 # --- serve ---
 
+SERVE_HELP = (
+    "Serve with one of the models until SIGINT or SIGTERM.\n\n\b\nMODEL is one of\n"
+    + "\n".join(f"  {name:11}  {idea}" for name, idea in MODELS.items())
+)
 
-@cli.command()
+
+@cli.command(help=SERVE_HELP)
 @click.argument("model", type=click.Choice(list(MODELS)), metavar="MODEL")
 @click.option("--app", "app_name", type=click.Choice(list(APPS)), default="echo", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -107,19 +112,7 @@ SIGNS = {"full": "✓", "less": "~ less", "missing": "✗ missing"}
     "--port", type=click.IntRange(0, 65535), default=0, help="0, the default: one that is free."
 )
 def serve(model: str, app_name: str, host: str, port: int) -> None:
-    """Serve with one of the models until SIGINT or SIGTERM.
-
-    \b
-    MODEL is one of
-      blocking     one connection at a time; the next client waits
-      threads      a thread per connection
-      processes    a forked process per connection
-      nonblocking  ask everybody, all the time
-      select       ask the kernel about a set; fd numbers below 1024
-      poll         the same, with a list and no such limit
-      epoll        tell the kernel once; hear only who is ready
-      epoll-edge   the same, edge-triggered
-    """
+    """Listen, say where, and serve until a signal comes."""
     from iomodels.measure.limits import raise_soft_limit
     from iomodels.servers.listening import listen
     from iomodels.servers.stopping import stop_on_signals

@@ -1,6 +1,12 @@
-"""What turns a notebook into a lesson: `predict()` before a measurement, `quiz()` after it."""
+"""What turns a notebook into a lesson: `predict()` before a measurement, `quiz()` after it.
+
+Importing it also has the instruments show their progress on the page.
+"""
 
 from iomodels.course.prediction import Prediction, predict
 from iomodels.course.questions import Question, quiz
+from iomodels.course.waiting import use_in_notebooks
 
 __all__ = ["Prediction", "Question", "predict", "quiz"]
+
+use_in_notebooks()

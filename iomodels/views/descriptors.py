@@ -47,24 +47,24 @@ def flags(descriptor: Descriptor) -> list[str]:
 
 TABLE = """
 .iomodels table.io-fds { width: 100%; max-width: 860px; margin: 6px 0; table-layout: fixed;
-  border-collapse: collapse; font-size: 14px; color: var(--io-ink); }
+  border-collapse: collapse; font-size: 14px; color: var(--io-ink);
+  font-variant-numeric: tabular-nums; }
 .iomodels table.io-fds tr { background: none; }
-.iomodels table.io-fds th, .iomodels table.io-fds td { padding: 4px 10px; text-align: left;
+.iomodels table.io-fds th, .iomodels table.io-fds td { padding: 4px 10px;
   vertical-align: baseline; border: 0; border-bottom: 1px solid var(--io-line);
   white-space: normal; overflow-wrap: anywhere; }
 .iomodels table.io-fds thead th { font-size: 12px; font-weight: 600; color: var(--io-dim); }
 .iomodels table.io-fds tbody th { font-weight: 700; }
-.iomodels table.io-fds .io-figure { text-align: right; font-variant-numeric: tabular-nums; }
 .iomodels .io-more summary { padding: 6px 10px; cursor: pointer; color: var(--io-dim); }
 .iomodels .io-fds-note { max-width: 860px; margin: 6px 0; color: var(--io-dim); }
 """
 COLUMNS = {
     "fd": "7%",
     "kind": "17%",
-    "what it leads to": "31%",
-    "access": "13%",
-    "offset": "12%",
-    "flags": "20%",
+    "what it leads to": "28%",
+    "access": "12%",
+    "offset": "9%",
+    "flags": "27%",
 }
 
 
@@ -102,26 +102,26 @@ def plural(kind: str, many: int) -> str:
 
 
 def _rows(descriptors: Sequence[Descriptor]) -> str:
+    # Aligned in place: a notebook that was opened but not yet run has lost its style sheets.
+    def cell(name: str, column: str, words: object, more: str = "") -> str:
+        side = "right" if column in ("fd", "offset") else "left"
+        return f'<{name} style="text-align: {side}; {more}">{words}</{name.split()[0]}>'
+
     def row(descriptor: Descriptor) -> str:
         target = html.escape(short(descriptor.target))
         if descriptor.interest:
             watched = ", ".join(str(fd) for fd, _ in descriptor.interest)
             target += f'<br><span class="io-dim">watches {watched}</span>'
         offset = number(descriptor.pos) if descriptor.kind in WITH_OFFSET else "–"
-        return (
-            f'<tr><th scope="row" class="io-figure">{descriptor.fd}</th><td>{descriptor.kind}</td>'
-            f'<td>{target}</td><td>{descriptor.access}</td><td class="io-figure">{offset}</td>'
-            f"<td>{' '.join(flags(descriptor))}</td></tr>"
-        )
+        named = " ".join(flags(descriptor))
+        words = (descriptor.fd, descriptor.kind, target, descriptor.access, offset, named)
+        names = ('th scope="row"', *["td"] * 5)
+        return f"<tr>{''.join(map(cell, names, COLUMNS, words))}</tr>"
 
-    def heading(name: str, width: str) -> str:
-        figure = ' class="io-figure"' if name in ("fd", "offset") else ""
-        return f'<th scope="col" style="width: {width}"{figure}>{name}</th>'
-
+    heads = (cell('th scope="col"', name, name, f"width: {w}") for name, w in COLUMNS.items())
     return (
-        '<table class="io-fds"><thead><tr>'
-        f"{''.join(heading(*column) for column in COLUMNS.items())}</tr></thead>"
-        f"<tbody>{''.join(row(descriptor) for descriptor in descriptors)}</tbody></table>"
+        f'<table class="io-fds"><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(map(row, descriptors))}</tbody></table>"
     )
 
 
