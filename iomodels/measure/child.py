@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 
 from iomodels import apps, servers
@@ -40,18 +41,23 @@ def hold_leash() -> None:
     os._exit(1)
 
 
-def main(model: str, app_name: str, cpu: str = "") -> None:
-    """Serve until told to stop."""
+def run(serve: Callable[[int], None], cpu: str = "") -> None:
+    """Listen, say where, and let `serve` do the rest with the listener's fd until it returns."""
     logging.basicConfig(format="%(message)s")
     if cpu:
         os.sched_setaffinity(0, {int(cpu)})
     raise_soft_limit()
-    serve, app = servers.server(model), apps.app(app_name)
     with listen() as listener, stop_on_signals(listener.fileno()):
         threading.Thread(target=hold_leash, daemon=True).start()
         say(address=listener.getsockname(), used=asdict(usage()))
-        serve(listener.fileno(), app, live)
+        serve(listener.fileno())
     say(used=asdict(usage()))
+
+
+def main(model: str, app_name: str, cpu: str = "") -> None:
+    """Serve an app with a model."""
+    serve, app = servers.server(model), apps.app(app_name)
+    run(lambda listener: serve(listener, app, live), cpu)
 
 
 if __name__ == "__main__":

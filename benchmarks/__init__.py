@@ -1,0 +1,1 @@
+"""Measurements side by side: the same bytes, in one run, as ratios."""
