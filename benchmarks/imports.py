@@ -1,4 +1,4 @@
-"""What an import costs: fresh interpreters with and without it, in turn; the least of each counts."""
+"""What an import costs: fresh interpreters with it and without, in turn; the least of each."""
 
 from __future__ import annotations
 
