@@ -124,7 +124,10 @@ def test_it_says_who_slept_and_marks_what_waits() -> None:
         ["1", "accept(listener)", "", "A", "0", "A: 0"],
         ["2", "readv(A)", "slept B sends <i> A leaves", "2 bytes: <b", "3", "A: 4"],
     ]
-    assert len(re.findall('class="io-figure io-waits"', markup)) == 2
+    assert re.findall('class="io-figure io-waits">(.*?)</td>', markup) == [
+        "<b>3</b>",
+        "A: <b>4</b>",
+    ]
     assert "<code>&lt;i&gt;</code>" in markup and "a <code>note</code>" in markup
 
 

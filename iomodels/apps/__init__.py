@@ -44,6 +44,9 @@ class App(Protocol):
 
 APPS = {
     "echo": ("iomodels.apps.echo", "Echo"),
+    "websocket": ("iomodels.apps.websocket", "echo"),
+    "websocket-scan": ("iomodels.apps.websocket", "scanned_echo"),
+    "websocket-batch": ("iomodels.apps.websocket", "batch_echo"),
 }
 
 

@@ -56,8 +56,8 @@ def run(serve: Callable[[int], None], cpu: str = "") -> None:
 
 def main(model: str, app_name: str, cpu: str = "") -> None:
     """Serve an app with a model."""
-    serve, app = servers.server(model), apps.app(app_name)
-    run(lambda listener: serve(listener, app, live), cpu)
+    serve = servers.server(model)
+    run(lambda listener: serve(listener, apps.app(app_name), live), cpu)
 
 
 if __name__ == "__main__":

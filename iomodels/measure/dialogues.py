@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from iomodels.websocket import BINARY, encode
+
 RING = 64 * 1024  # bytes that a ring has at least
 
 
@@ -31,4 +33,28 @@ def echo(size: int, in_flight: int) -> Dialogue:
     return Dialogue(messages, data, data)
 
 
-DIALOGUES: dict[str, Callable[[int, int], Dialogue]] = {"echo": echo}
+def websocket(size: int, in_flight: int) -> Dialogue:
+    """Binary messages of `size` bytes, each with a mask of its own, and the same without."""
+    messages = max(2 * in_flight, RING // size)
+    chance = random.Random(size)
+    payloads = [chance.randbytes(size) for _ in range(messages)]
+    return Dialogue(
+        messages,
+        b"".join(encode(BINARY, payload, chance.randbytes(4)) for payload in payloads),
+        b"".join(encode(BINARY, payload) for payload in payloads),
+        hello=UPGRADE,
+        welcome=b"HTTP/1.1 101 ",
+    )
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+DIALOGUES: dict[str, Callable[[int, int], Dialogue]] = {
+    "echo": echo,
+    "websocket": websocket,
+    "websocket-scan": websocket,
+    "websocket-batch": websocket,
+}

@@ -12,10 +12,7 @@ import ipaddress
 import json
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Thread
-from typing import Any
 
 from iomodels.measure.dialogues import DIALOGUES
 from iomodels.measure.limits import sized
@@ -89,10 +86,18 @@ def load(
         "address": address, "app": app, "connections": room.connections, "in_flight": in_flight,
         "size": size, "seconds": seconds, "cpu": cpu,
     }  # fmt: skip
-    # The clients may take longer than they talk: to connect, to warm up, to wait for the rest.
-    patience = seconds + CONNECTS_WITHIN + 30
+    started = time.monotonic()
     with progress("Load") as step:
-        said = waited_for(order, seconds, patience, step)
+
+        def tell() -> None:
+            done = (time.monotonic() - started) / (seconds + 1)  # they also connect and warm up
+            step(min(done, 1.0), f"{room.connections} clients")
+
+        try:
+            with child("iomodels.measure.client", [json.dumps(order)], tell) as clients:
+                said = clients.said
+        except ServerError as error:
+            raise LoadError(str(error)) from None
     if "failed" in said:
         raise LoadError(said["failed"])
     report = Report(**said)
@@ -100,31 +105,6 @@ def load(
     if report.busy > BUSY:
         notes.append("the clients were the limit, not the server" + NUMBA * (not said["compiled"]))
     return replace(report, note="; ".join(notes))
-
-
-def waited_for(
-    order: dict[str, object], seconds: float, patience: float, step: Callable[[float, str], None]
-) -> dict[str, Any]:
-    """Run the clients in a child, and show how far they are."""
-    started = time.monotonic()
-    answer: dict[str, Any] = {}
-
-    def tell() -> None:
-        while not answer and (waited := time.monotonic() - started) < patience:
-            step(min(waited / (seconds + 1), 1.0), f"{order['connections']} clients")
-            time.sleep(0.1)
-
-    telling = Thread(target=tell, daemon=True)
-    telling.start()
-    try:
-        with child("iomodels.measure.client", [json.dumps(order)]) as running:
-            answer.update(running.said)
-    except ServerError as error:
-        answer["failed"] = str(error)
-    finally:
-        answer = answer or {"failed": "interrupted"}
-        telling.join()
-    return answer
 
 
 def check(

@@ -46,7 +46,7 @@ class Lesson:
 LESSONS = (
     Lesson(0, "Start here"),
     Lesson(1, "File descriptors", needs=("kcmp",)),
-    Lesson(2, "Blocking I/O", needs=("system calls", "sleeping threads")),
+    Lesson(2, "Blocking I/O", needs=("sleeping threads",)),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -96,10 +97,12 @@ def serving(model: str, app: str = "echo", *, cpu: int | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def child(module: str, arguments: Sequence[str]) -> Iterator[Child]:
+def child(
+    module: str, arguments: Sequence[str], while_waiting: Callable[[], None] = lambda: None
+) -> Iterator[Child]:
     """Run a Python module in a child until the block ends, and yield it once it has said a line.
 
-    Raises ServerError with its last line on stderr when it ends without a word.
+    Ten times a second until then, `while_waiting` is called. Raises ServerError with its last line on stderr when it ends without a word.
     """
     command = [sys.executable, "-m", module, *arguments]
     pipe = subprocess.PIPE
@@ -107,6 +110,10 @@ def child(module: str, arguments: Sequence[str]) -> Iterator[Child]:
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors)
         try:
             assert process.stdout
+            ready = select.poll()
+            ready.register(process.stdout, select.POLLIN)
+            while not ready.poll(100):
+                while_waiting()
             line = process.stdout.readline()
             running = Child(process, errors, json.loads(line or "{}"))
             if not line:

@@ -31,7 +31,11 @@ GRACE = 2.0  # seconds until connections that cannot send are cut off
 
 @contextlib.contextmanager
 def stop_on_signals(listener: int) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM stop the server on `listener` instead of Python."""
+    """While the block runs, SIGINT and SIGTERM stop the server on `listener` instead of Python.
+
+    Enter it before anything starts a thread, as importing numpy does: a thread from before still
+    takes these signals, and they end the process.
+    """
     over = threading.Event()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     waiter = threading.Thread(target=wait_and_stop, args=(listener, over), daemon=True)

@@ -35,7 +35,7 @@ TABLE = """
   overflow-wrap: normal; }
 .iomodels table.io-calls .io-figure { text-align: right; font-variant-numeric: tabular-nums; }
 .iomodels table.io-calls code { background: none; padding: 0; }
-.iomodels table.io-calls .io-waits { background: var(--io-new); font-weight: 700; }
+.iomodels table.io-calls .io-waits { background: var(--io-new); }
 .iomodels table.io-calls b.io-slept { color: var(--io-sleep); }
 .iomodels .io-calls-note { max-width: 860px; margin: 6px 0; color: var(--io-dim); }
 """
@@ -156,13 +156,18 @@ def _figure(column: str) -> str:
     return ' class="io-figure"' if column in ("", "accept queue", "unread bytes") else ""
 
 
+def _waits(many: int) -> str:
+    """A figure, bold if something waits: by markup, which a page without style sheets keeps."""
+    return f"<b>{number(many)}</b>" if many else "0"
+
+
 def _row(place: int, row: Row, slept: Sequence[str] | None) -> str:
     asleep = ""
     if slept is not None:
         steps = "<br>".join(map(inline, slept))
         asleep = f'<b class="io-slept">slept</b>{"<br>" * bool(steps)}{steps}'
-    waiting = "–" if row.waiting is None else number(row.waiting)
-    unread = "<br>".join(f"{name}: {number(left)}" for name, left in row.unread) or "–"
+    waiting = "–" if row.waiting is None else _waits(row.waiting)
+    unread = "<br>".join(f"{name}: {_waits(left)}" for name, left in row.unread) or "–"
     return (
         f'<tr><td class="io-figure io-dim">{place + 1}</td>'
         f"<td><code>{html.escape(row.call)}</code></td><td>{asleep}</td>"

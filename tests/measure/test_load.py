@@ -288,12 +288,14 @@ def test_importing_iomodels_imports_nothing_heavy() -> None:
 
 
 def test_the_package_can_be_imported_where_there_is_no_linux() -> None:
-    """As if the platform had another name, and select neither poll nor epoll."""
+    """As if this were Windows: no epoll, no readv, no fork, no resource limits."""
     script = """if True:
-        import select, sys
+        import os, select, sys
         sys.platform = "win32"
         for name in [n for n in dir(select) if n.lower().startswith(("epoll", "poll"))]:
             delattr(select, name)
+        del os.readv, os.writev, os.fork
+        sys.modules["resource"] = sys.modules["fcntl"] = sys.modules["termios"] = None
         import iomodels, iomodels.apps.echo, iomodels.kernel, iomodels.servers, iomodels.websocket
         import iomodels.measure.machine"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
