@@ -102,7 +102,8 @@ def child(
 ) -> Iterator[Child]:
     """Run a Python module in a child until the block ends, and yield it once it has said a line.
 
-    Ten times a second until then, `while_waiting` is called. Raises ServerError with its last line on stderr when it ends without a word.
+    Ten times a second until then, `while_waiting` is called. Raises ServerError with the child's
+    last line on stderr when it ends without a word.
     """
     command = [sys.executable, "-m", module, *arguments]
     pipe = subprocess.PIPE

@@ -107,8 +107,8 @@ class Connections:
         """Shut down our end, and wait for the client to close its own.
 
         Closing at once would be wrong: when bytes lie unread in our receive buffer, or still
-        arrive, close(2) sends a reset, and a reset makes the client's kernel throw away the
-        answer that the client has not read yet (RFC 1122, 4.2.2.13).
+        arrive, close(2) sends a reset (RFC 1122, 4.2.2.13). With it goes what our send buffer
+        still holds of the answer, and the client reads ECONNRESET where the end should be.
         """
         self.closing.remove(fd)
         self.leaving.add(fd)
