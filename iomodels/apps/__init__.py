@@ -13,6 +13,11 @@ the last buffer says: send what stands before it, then end the connection.
 sends the answer before it reads again, and copies what the kernel would not take yet. An app that
 must keep bytes for later copies them itself: the copy is then visible, and that is the lesson.
 
+An app that has something to say to others than the one who has just spoken, a chat say, is a
+`Publisher`: it calls `publish(data)`, which the server has put there, and the data goes to every
+connection for which `subscribed(fd)` holds. Who does not read what is published to it is cut off
+when more than `BACKLOG` waits for it.
+
 A server with a thread per connection calls from many threads at once, never twice at once for the
 same fd; one with a process per connection gives each its own copy of the app.
 """
@@ -20,10 +25,21 @@ same fd; one with a process per connection gives each its own copy of the app.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeGuard
 
-__all__ = ["APPS", "CLOSE", "NOTHING", "Answer", "App", "Buffer", "app"]
+__all__ = [
+    "APPS",
+    "BACKLOG",
+    "CLOSE",
+    "NOTHING",
+    "Answer",
+    "App",
+    "Buffer",
+    "Publisher",
+    "app",
+    "publishes",
+]
 
 Buffer = bytes | bytearray | memoryview
 Answer = Sequence[Buffer]
@@ -32,6 +48,8 @@ Answer = Sequence[Buffer]
 # is told apart by identity, so it must not be `b""`, which Python keeps only one of.
 CLOSE: Final[Buffer] = memoryview(b"")
 NOTHING: Final[Answer] = ()
+
+BACKLOG: Final = 256 * 1024  # bytes published to a connection that may wait to be sent
 
 
 class App(Protocol):
@@ -42,11 +60,25 @@ class App(Protocol):
     def closed(self, fd: int) -> None: ...
 
 
+class Publisher(App, Protocol):
+    """An app that also speaks to those who have not asked."""
+
+    publish: Callable[[bytes], None]  # the server sets it before it calls anything else
+
+    def subscribed(self, fd: int) -> bool: ...
+
+
+def publishes(app: App) -> TypeGuard[Publisher]:
+    """Tell whether an app is a Publisher."""
+    return hasattr(app, "subscribed")
+
+
 APPS = {
     "echo": ("iomodels.apps.echo", "Echo"),
     "websocket": ("iomodels.apps.websocket", "echo"),
     "websocket-scan": ("iomodels.apps.websocket", "scanned_echo"),
     "websocket-batch": ("iomodels.apps.websocket", "batch_echo"),
+    "chat": ("iomodels.apps.chat", "ChatServer"),
 }
 
 

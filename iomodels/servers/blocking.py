@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import socket
 
-from iomodels.apps import CLOSE, Answer, App
+from iomodels.apps import CLOSE, Answer, App, Publisher, publishes
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
 from iomodels.servers.connections import IOV_MAX, WINDOW, close, remainder
@@ -26,16 +26,19 @@ from iomodels.servers.connections import IOV_MAX, WINDOW, close, remainder
 
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener`, one client after the other, until the listener is shut down."""
+    if publishes(app):
+        app = Alone(app)
     kernel.set_blocking(listener, True)
     while (fd := accept(kernel, listener)) != STOPPED:
         if fd >= 0:
             converse(fd, app, kernel)
+            close(kernel, fd)
         elif fd == FULL:
             kernel.sleep(PAUSE)
 
 
 def converse(fd: int, app: App, kernel: Kernel) -> None:
-    """Talk with one client until one of the two leaves, then close the connection."""
+    """Talk with one client until one of the two leaves; to close the fd is for the caller."""
     window = memoryview(bytearray(WINDOW))
     try:
         answer = app.opened(fd)
@@ -54,7 +57,6 @@ def converse(fd: int, app: App, kernel: Kernel) -> None:
         pass
     finally:
         app.closed(fd)
-        close(kernel, fd)
 
 
 def read(fd: int, window: memoryview, kernel: Kernel) -> int:
@@ -79,6 +81,30 @@ def send(fd: int, answer: Answer, kernel: Kernel) -> None:
     rest = remainder(answer, sent)
     while rest:
         try:
-            rest = rest[kernel.write(fd, rest) :]
+            del rest[: kernel.write(fd, rest)]
         except InterruptedError:
             continue
+
+
+class Alone:
+    """An app that publishes, to the one client who is here: its letters follow its answers."""
+
+    def __init__(self, app: Publisher) -> None:
+        self.app = app
+        self.letters: list[bytes] = []
+        app.publish = self.letters.append
+
+    def opened(self, fd: int) -> Answer:
+        self.letters.clear()  # from the one before: nobody was here to read them
+        return self.app.opened(fd)
+
+    def received(self, fd: int, view: memoryview) -> Answer:
+        answer = self.app.received(fd, view)
+        if not self.letters or not self.app.subscribed(fd) or (answer and answer[-1] is CLOSE):
+            return answer
+        answer = [*answer, *self.letters]
+        self.letters.clear()
+        return answer
+
+    def closed(self, fd: int) -> None:
+        self.app.closed(fd)

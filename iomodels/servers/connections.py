@@ -20,7 +20,7 @@ import contextlib
 import socket
 from select import POLLIN, POLLOUT
 
-from iomodels.apps import CLOSE, Answer, App
+from iomodels.apps import BACKLOG, CLOSE, Answer, App, publishes
 from iomodels.kernel import Kernel
 
 # What `ready` says. POLLIN and POLLOUT mean that the kernel said EAGAIN: wait for that event.
@@ -40,9 +40,12 @@ class Connections:
         self.window = memoryview(bytearray(WINDOW))
         self.into = [self.window]
         self.open = bytearray(64)  # by fd: 1 while it is ours
-        self.unsent: dict[int, memoryview] = {}  # by fd: the rest of an answer
+        self.unsent: dict[int, bytearray] = {}  # by fd: what the kernel has not taken yet
         self.closing: set[int] = set()  # the app said CLOSE; waits in `unsent` for the rest to go
         self.leaving: set[int] = set()  # our end is shut down; waits for the client to leave
+        self.letters: list[bytes] = []  # published in this round
+        if publishes(app):
+            app.publish, self.subscribed = self.letters.append, app.subscribed
 
     def opened(self, fd: int) -> int:
         """Take over an accepted fd, send the app's greeting; return as `ready` does."""
@@ -92,16 +95,54 @@ class Connections:
         rest = self.unsent[fd]
         while rest:
             try:
-                rest = rest[self.kernel.write(fd, rest) :]
+                del rest[: self.kernel.write(fd, rest)]
             except InterruptedError:
                 continue
             except BlockingIOError:
-                self.unsent[fd] = rest
                 return POLLOUT
             except OSError:
                 return self.hang_up(fd)
         del self.unsent[fd]
         return self.say_goodbye(fd) if fd in self.closing else MORE
+
+    def deliver(self) -> list[int]:
+        """Send what was published in this round to all who have subscribed; end each round so.
+
+        Not at once, for then it would come before the answer to the one who is speaking. Returns
+        those for whom there was no room: they must be watched for POLLOUT.
+        """
+        if not self.letters:
+            return []
+        data = b"".join(self.letters)
+        self.letters.clear()
+        return [fd for fd, is_open in enumerate(self.open) if is_open and not self.push(fd, data)]
+
+    def push(self, fd: int, data: bytes) -> bool:
+        """Send something to one who has not asked; return False when some of it must wait.
+
+        Whoever does not read is cut off in the end. Nothing is closed here: a connection that is
+        shut down is reported as ready, and ends in a step of its own.
+        """
+        if fd in self.closing or fd in self.leaving or not self.subscribed(fd):
+            return True
+        rest = self.unsent.get(fd)
+        if rest is not None:
+            if len(rest) + len(data) <= BACKLOG:
+                rest += data
+            else:
+                with contextlib.suppress(OSError):
+                    self.kernel.shutdown(fd, socket.SHUT_RDWR)
+            return False
+        try:
+            sent = self.writev(fd, (data,))
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            return True  # it is gone; its own step will find that out
+        if sent == len(data):
+            return True
+        self.unsent[fd] = bytearray(data[sent:])
+        return False
 
     def say_goodbye(self, fd: int) -> int:
         """Shut down our end, and wait for the client to close its own.
@@ -147,14 +188,13 @@ def close(kernel: Kernel, fd: int) -> None:
         kernel.close(fd)
 
 
-def remainder(answer: Answer, sent: int) -> memoryview:
+def remainder(answer: Answer, sent: int) -> bytearray:
     """Return a copy of what is left of an answer after its first `sent` bytes.
 
     A copy, because the buffers may lie in the window, which the next read overwrites.
     """
-    left = []
+    left = bytearray()
     for buffer in answer:
-        if sent < len(buffer):
-            left.append(memoryview(buffer)[sent:])
+        left += memoryview(buffer)[sent:]
         sent = max(0, sent - len(buffer))
-    return memoryview(b"".join(left))
+    return left

@@ -85,6 +85,8 @@ def level_triggered(
             wanted = EPOLLOUT if outcome == EPOLLOUT else EPOLLIN
             if not event & wanted and outcome != GONE:
                 epoll.modify(fd, wanted)
+        for fd in connections.deliver():
+            epoll.modify(fd, EPOLLOUT)
 
 
 def edge_triggered(
@@ -117,6 +119,7 @@ def edge_triggered(
         for fd in tuple(hot):
             if ready(fd) != MORE:
                 hot.discard(fd)
+        connections.deliver()  # there is always an edge to come for those who must wait
 
 
 def register(epoll: EpollPoller, fd: int, events: int, connections: Connections) -> None:

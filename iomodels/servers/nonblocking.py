@@ -35,5 +35,6 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
             for fd in tuple(everybody):
                 if connections.ready(fd) == GONE:
                     everybody.discard(fd)
+            connections.deliver()
     finally:
         connections.hang_up_all()

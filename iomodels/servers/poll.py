@@ -52,5 +52,7 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
                     watched.unregister(fd)
                 else:
                     watched.modify(fd, POLLOUT if outcome == POLLOUT else POLLIN)
+            for fd in connections.deliver():
+                watched.modify(fd, POLLOUT)
     finally:
         connections.hang_up_all()

@@ -16,18 +16,21 @@ the same time in spite of the interpreter lock. What it costs:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
+import threading
 import traceback
 from typing import NoReturn
 
-from iomodels.apps import App
-from iomodels.kernel import Kernel
+from iomodels.apps import App, Publisher, publishes
+from iomodels.kernel import Kernel, live
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
 from iomodels.servers.blocking import converse
 from iomodels.servers.connections import close
+from iomodels.servers.mailboxes import Mailbox, Posted, Relay, hear
 
 log = logging.getLogger(__name__)
 
@@ -38,46 +41,78 @@ ROUND = 0.02  # seconds between two requests
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener`, a process for each client, until the listener is shut down."""
     children: set[int] = set()
+    relay = Relay() if publishes(app) else None
     kernel.set_blocking(listener, True)
     try:
         while (fd := accept(kernel, listener)) != STOPPED:
             reap(children, kernel)
             if fd >= 0:
-                fork(fd, listener, app, kernel, children)
+                fork(fd, listener, app, kernel, children, relay)
             elif fd == FULL:
                 kernel.sleep(PAUSE)
     finally:
         stop(children, kernel)
+        if relay:
+            relay.close()
 
 
-def fork(fd: int, listener: int, app: App, kernel: Kernel, children: set[int]) -> None:
+def fork(
+    fd: int, listener: int, app: App, kernel: Kernel, children: set[int], relay: Relay | None
+) -> None:
     """Give one client a process; the parent keeps its pid, and not its fd."""
+    end = relay.new_end() if relay else -1
     try:
         pid = kernel.fork()
     except OSError as error:  # EAGAIN, ENOMEM: the limit on processes, or memory
         log.warning("no process for fd %d (%s); %d run; closed it", fd, error, len(children))
         pid = -1
     if pid == 0:
-        child(fd, listener, app, kernel)
+        if relay:
+            relay.leave_to_parent()
+        child(fd, listener, app, kernel, end)
     if pid > 0:
         children.add(pid)
     close(kernel, fd)
+    if relay:
+        close(kernel, end)
 
 
-def child(fd: int, listener: int, app: App, kernel: Kernel) -> NoReturn:
+def child(fd: int, listener: int, app: App, kernel: Kernel, end: int) -> NoReturn:
     """Be the child: hold one conversation, then end without any of the parent's clean-up."""
     status = 1
     try:
         close(kernel, listener)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too
-        signal.signal(signal.SIGTERM, lambda *_: kernel.shutdown(fd, socket.SHUT_RD))
+        signal.signal(signal.SIGTERM, lambda *_: end_of_stream(fd, kernel))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        converse(fd, app, kernel)
+        if publishes(app):
+            converse(fd, by_mail(fd, app, kernel, end), kernel)
+        else:
+            converse(fd, app, kernel)
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def end_of_stream(fd: int, kernel: Kernel) -> None:
+    """Have the next read say that this was all."""
+    with contextlib.suppress(OSError):  # ENOTCONN: the client has left in the meantime
+        kernel.shutdown(fd, socket.SHUT_RD)
+
+
+def by_mail(fd: int, app: Publisher, kernel: Kernel, end: int) -> App:
+    """In a child: connect an app that publishes with the other children (see mailboxes.py)."""
+    mailbox, letters = Mailbox(fd, kernel), list[bytes]()
+    app.publish = letters.append
+    threading.Thread(target=hear, args=(end, app, mailbox), daemon=True).start()
+
+    def publish(data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the parent has stopped
+            live.write(end, data)
+
+    return Posted(app, mailbox, letters, publish)
 
 
 def reap(children: set[int], kernel: Kernel) -> None:

@@ -68,6 +68,9 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
                 elif fd in writing:
                     writing.discard(fd)
                     reading.add(fd)
+            for fd in connections.deliver():
+                reading.discard(fd)
+                writing.add(fd)
     finally:
         connections.hang_up_all()
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 import logging
 import threading
 
-from iomodels.apps import App
+from iomodels.apps import App, Publisher, publishes
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
 from iomodels.servers.blocking import converse
 from iomodels.servers.connections import close
+from iomodels.servers.mailboxes import Mailbox, Posted
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,13 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
     Returns when the last client has left.
     """
     threads: set[threading.Thread] = set()
+    hold = Publication(app, kernel).converse if publishes(app) else converse
 
     def talk(fd: int) -> None:
         try:
-            converse(fd, app, kernel)
+            hold(fd, app, kernel)
         finally:
+            close(kernel, fd)
             threads.discard(threading.current_thread())
 
     kernel.set_blocking(listener, True)
@@ -58,3 +61,32 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
 
     for thread in tuple(threads):
         thread.join()
+
+
+class Publication:
+    """For an app that publishes: the mailboxes of all clients (see mailboxes.py)."""
+
+    def __init__(self, app: Publisher, kernel: Kernel) -> None:
+        self.app = app
+        self.mailboxes: dict[int, Mailbox] = {}
+        self.mine = threading.local()  # each thread keeps what the app publishes in it
+        self.order = threading.Lock()  # all clients get all letters in the same order
+        app.publish = lambda data: self.mine.letters.append(data)
+
+    def converse(self, fd: int, app: App, kernel: Kernel) -> None:
+        """Hold one conversation by mailbox."""
+        self.mine.letters = []
+        mailbox = self.mailboxes[fd] = Mailbox(fd, kernel)
+        try:
+            converse(fd, Posted(self.app, mailbox, self.mine.letters, self.publish), kernel)
+        finally:
+            del self.mailboxes[fd]
+            mailbox.close()
+
+    def publish(self, data: bytes) -> None:
+        """Put a letter into the mailbox of everyone who has subscribed."""
+        with self.order:
+            for mailbox in tuple(self.mailboxes.values()):
+                with mailbox.changed:
+                    if self.app.subscribed(mailbox.fd):
+                        mailbox.put(data)

@@ -195,6 +195,10 @@ class WebSocket:
         self.states[fd] = CLOSING
         return (frame,)
 
+    def is_open(self, fd: int) -> bool:
+        """Tell whether messages may be sent: after the handshake, and before any Close frame."""
+        return fd < len(self.states) and self.states[fd] in (OPEN, BUSY)
+
     def closed(self, fd: int) -> None:
         """Forget a connection, which is gone, for whatever reason."""
         state = self.states[fd]

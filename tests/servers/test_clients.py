@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from iomodels.kernel import live
 from iomodels.servers import MODELS
+from iomodels.servers.processes import end_of_stream
 from tests.servers.harness import MULTIPLEXING, connect, crowd, echoes, receive, running
 
 AT_ONCE = [model for model in MODELS if model != "blocking"]
@@ -180,6 +182,24 @@ def test_a_signal_ends_a_server_with_idle_busy_and_deaf_clients(model: str, numb
             client.settimeout(10)
             with contextlib.suppress(ConnectionError):
                 assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_signal_as_clients_leave_ends_a_server_without_a_complaint(model: str) -> None:
+    for _ in range(3):
+        with running(model) as server:
+            clients = [connect(server) for _ in range(8)]
+            assert echoes(clients[0], b"hello")
+            server.process.terminate()
+            for client in clients:
+                client.close()
+            server.stop(0)  # no second signal
+        assert server.log == ""
+
+
+def test_a_child_that_is_stopped_when_its_client_has_left_makes_nothing_of_it() -> None:
+    with socket.socket() as not_connected:
+        end_of_stream(not_connected.fileno(), live)
 
 
 @pytest.mark.parametrize("model", MODELS)
