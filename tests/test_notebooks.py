@@ -79,8 +79,10 @@ def test_a_lesson_has_its_parts(path: Path, notebook: Any) -> None:
     assert 3 <= source.count("Question(\n") <= 5
     assert "style.show(" in source and "style.say(" in source
     assert source.count("assert ") >= 5
+    (quiz,) = [cell for cell in code(notebook) if cell.source.startswith("quiz(")]
+    assert quiz.metadata.jupyter.source_hidden, "the cell holds the answers"
     long = [cell for cell in code(notebook) if len(cell.source.splitlines()) > LONGEST_CELL]
-    assert [cell.id for cell in long if "quiz(" not in cell.source] == []
+    assert [cell.id for cell in long if cell is not quiz] == []
 
 
 @every_notebook
