@@ -72,7 +72,7 @@ endif
 
 clean:
 	@echo "Removing .venv and the tools' caches"
-	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist tests/node/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # --- .venv ---

@@ -29,8 +29,10 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def started(*words: str) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [*IOMODELS, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    )
+        [*IOMODELS, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True,
+        # As from a terminal: what a script starts in the background is born deaf to SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     try:
         yield process
     finally:
@@ -84,6 +86,17 @@ BAD = [
     (["compare", "--models", ","], "name one model or more"),
     (["compare", "--save", "picture.doc"], "name a file that ends in .svg, .png or .pdf"),
     (["compare", "--save", "no/such/folder/picture.png"], "there is no such folder"),
+    (["dissect"], "Missing argument 'HEX|FILE'"),
+    (["dissect", ""], "there is nothing to dissect"),
+    (["dissect", "0x"], "there are no bytes in it"),
+    (["dissect", "818"], "'818' has an odd number of digits; a byte is two of them"),
+    (["dissect", "81", "8"], "'8' has an odd number of digits"),
+    (["dissect", "nosuch.bin"], "'nosuch.bin' is not hexadecimal; nor is there a file of that"),
+    (["dissect", "z" * 300], "is not hexadecimal; nor is there a file"),
+    (["dissect", "."], "'.' is a folder"),
+    (["dissect", "/dev/null"], "/dev/null is empty"),
+    (["dissect", "/dev/zero"], "/dev/zero is too large: 16 MiB are the limit"),
+    (["dissect", "8180", "--frames", "0"], "0 is not in the range x>=1"),
     (["nosuch"], "No such command 'nosuch'"),
     (["doctor", "--nosuch"], "No such option"),
 ]  # fmt: skip
@@ -105,7 +118,7 @@ def test_bad_input_gets_one_line(words: list[str], says: str, taken: int, empty:
 def test_alone_it_says_what_there_is() -> None:
     done = run()
     assert done.returncode == 2
-    for command in ("doctor", "serve", "load", "compare"):
+    for command in ("doctor", "serve", "load", "compare", "dissect"):
         assert f"\n  {command} " in done.stderr
 
 
@@ -230,6 +243,55 @@ def test_doctor_says_what_it_found() -> None:
     report = json.loads(run("doctor", "--json").stdout)
     assert [lesson["number"] for lesson in report["lessons"]][:3] == [0, 1, 2]
     assert {finding["state"] for finding in report["findings"]} <= {"full", "less", "missing"}
+
+
+# --- dissect ---
+
+HELLO = "81 85 37 fa 21 3d 7f 9f 4d 51 58"  # RFC 6455, section 5.7
+
+
+def test_dissect_shows_a_frame_bit_by_bit() -> None:
+    done = run("dissect", HELLO)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["0", "....0001", "opcode", "0x1", "text", "5.2"] in lines
+    assert ["6–10", "payload", '"Hello"', "UTF-8", "5.6"] in lines
+    assert "a text message, from a client" in done.stdout
+
+
+@pytest.mark.parametrize("write", ["bytes", "hexadecimal", "as arguments"])
+def test_dissect_takes_files_and_digits(write: str, tmp_path: Path) -> None:
+    data = bytes.fromhex(HELLO) * 2
+    file = tmp_path / "frames"
+    file.write_bytes(data if write == "bytes" else data.hex(":").encode() + b"\n")
+    words = data.hex(" ").split() if write == "as arguments" else [str(file)]
+    report = json.loads(run("dissect", *words, "--json").stdout)
+    assert [frame["start"] for frame in report["frames"]] == [0, 11] and report["rest"] == 0
+    values = {part["name"]: part["value"] for part in report["frames"][0]["parts"]}
+    assert values["masking key"] == "37fa213d" and values["payload"] == "Hello"
+
+
+def test_dissect_explains_what_is_wrong_and_what_is_missing() -> None:
+    done = run("dissect", "c3 85 37 fa 21 3d 7f")
+    assert done.returncode == 0
+    assert "✗ byte 0: RSV1 is set, and only an extension may do that" in done.stdout
+    assert "✗ byte 0: opcode 0x3 is not defined (5.2); fails the connection with" in done.stdout
+    assert "… 4 bytes are missing" in done.stdout
+    (frame,) = json.loads(run("dissect", "c3 85 37 fa 21 3d 7f", "--json").stdout)["frames"]
+    assert frame["missing"] == 4 and [broken["code"] for broken in frame["broken"]] == [1002] * 2
+
+
+def test_dissect_prints_what_was_sent_as_text_only() -> None:
+    """Neither a terminal's control characters nor the markup of a table."""
+    text = "[red]\x1b[31m\n\u202e[/red]".encode()
+    done = run("dissect", (bytes([0x81, len(text)]) + text).hex())
+    assert r'"[red]\x1b[31m\n\u202e[/red]"' in done.stdout
+
+
+def test_dissect_says_how_much_it_has_not_shown() -> None:
+    done = run("dissect", "8100" * 101)
+    assert done.stdout.count("RFC 6455") == 100
+    assert done.stdout.endswith("2 more bytes follow: --frames shows more than 100 frames.\n")
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -8,6 +8,7 @@
     reply.py        an echo, built over its own request
     rules.py        messages from frames: fragments, UTF-8, limits
     connection.py   all of it together, for a server: `WebSocket`
+    anatomy.py      a frame taken apart, for people
 
 Only scan.py and masking.py know of numpy, only scan.py of numba, and both do without.
 """

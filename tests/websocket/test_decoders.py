@@ -270,6 +270,42 @@ print("the same")
     assert run(code, NUMBA_DISABLE_JIT="1") == "the same\n"
 
 
+@pytest.mark.parametrize("missing", [("numba",), ("numpy", "numba")], ids=" and ".join)
+def test_without_numba_and_numpy_all_is_parsed_and_echoed(missing: tuple[str, ...]) -> None:
+    """In memory in every way, asked for the scanner or not; and by a server with its app."""
+    code = f"""
+import socket, sys, threading
+for name in {missing}:
+    sys.modules[name] = None
+from iomodels import apps, servers
+from iomodels.kernel import live
+from iomodels.servers.listening import listen
+from tests.websocket.harness import FAST, WAYS, Client, random_cuts, serve
+from tests.websocket.rules import BINARY, RULES, frame, request, sent
+assert not FAST
+for rule in RULES:
+    answers = {{
+        Client(serve(way)).send(rule.client, cuts)
+        for way in WAYS.values() for cuts in ((), random_cuts(rule.client, seed=1))
+    }}
+    (answer,) = answers
+    assert answer.startswith(rule.server) and (answer > rule.server) == (rule.close is not None)
+large = bytes(range(256)) * 500
+with listen() as listener:
+    work = (listener.fileno(), apps.app("websocket-batch"), live)
+    thread = threading.Thread(target=servers.server("epoll"), args=work)
+    thread.start()
+    with socket.create_connection(listener.getsockname(), 10) as client:
+        client.sendall(request() + frame(BINARY, large) * 2)
+        answer = client.makefile("rb").read(129 + 2 * len(sent(BINARY, large)))
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+assert answer.endswith(sent(BINARY, large) * 2)
+print("all of it")
+"""
+    assert run(code) == "all of it\n"
+
+
 def test_importing_costs_neither_numpy_nor_numba() -> None:
     code = """
 import sys
