@@ -31,24 +31,37 @@ def loop(name: str) -> Iterator[Address]:
 
 
 @contextmanager
-def model(name: str) -> Iterator[Address]:
+def model(name: str, app: str = "echo") -> Iterator[Address]:
     """One of the servers."""
-    with serving(name, cpu=SERVER) as server:
+    with serving(name, app, cpu=SERVER) as server:
         yield server.address
 
 
 def best_rates(
-    candidates: Candidates, *, rounds: int, seconds: float, in_flight: int = 1
+    candidates: Candidates,
+    *,
+    rounds: int,
+    seconds: float,
+    in_flight: int = 1,
+    app: str = "echo",
+    floor: str = "",
 ) -> dict[str, float]:
-    """Messages per second of each candidate in its best round: 100 clients, 64 bytes."""
+    """Messages per second of each candidate in its best round: 100 clients, 64 bytes.
+
+    The one called `floor` is loaded as an echo, whatever the app of the others.
+    """
     best = dict.fromkeys(candidates, 0.0)
     with progress("Echo") as step:
         for number in range(rounds):
             for place, (name, start) in enumerate(candidates.items()):
                 step((number + place / len(candidates)) / rounds, f"{name}, round {number + 1}")
                 with start() as address:
-                    report = load(address, in_flight=in_flight, seconds=seconds, cpu=CLIENTS)
-                assert report.served == report.connections and not report.unanswered
+                    report = load(
+                        address, app="echo" if name == floor else app,
+                        in_flight=in_flight, seconds=seconds, cpu=CLIENTS,
+                    )  # fmt: skip
+                assert report.served == report.connections, f"{name} served {report.served}"
+                assert not report.unanswered and not report.lost, f"{name} lost messages"
                 best[name] = max(best[name], report.rate)
     return best
 
