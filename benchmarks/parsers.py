@@ -25,6 +25,7 @@ from typing import Any
 from iomodels.measure.dialogues import UPGRADE
 from iomodels.servers.connections import WINDOW
 from iomodels.websocket import BatchApp, Buffer, MessageApp, WebSocket
+from iomodels.websocket.payloads import payloads
 
 LIMIT = 1 << 20  # bytes that a message may have
 See = Callable[[Any], object]
@@ -176,12 +177,8 @@ class Views(BatchApp):
 
     def batch(self, fd: int, window: memoryview, rows: Any) -> Sequence[Buffer]:
         see = self.see
-        if isinstance(rows, list):  # one message, which came in pieces
-            offsets, lengths = [row[0] for row in rows], [row[1] for row in rows]
-        else:
-            offsets, lengths = rows.T[:2].tolist()
-        for offset, length in zip(offsets, lengths, strict=True):
-            see(window[offset : offset + length])
+        for view in payloads(window, rows):
+            see(view)
         return ()
 
 

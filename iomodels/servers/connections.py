@@ -83,9 +83,10 @@ class Connections:
             sent = 0
         except OSError:  # EPIPE, ECONNRESET
             return self.hang_up(fd)
-        if answer[-1] is CLOSE:
+        last = answer[-1]
+        if last is CLOSE:
             self.closing.add(fd)
-        elif sent == sum(map(len, answer)):
+        elif sent == (len(last) if len(answer) == 1 else sum(map(len, answer))):
             return MORE
         self.unsent[fd] = remainder(answer, sent)
         return self.flush(fd)

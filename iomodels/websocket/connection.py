@@ -372,13 +372,15 @@ class WebSocket:
             payload = window[offset : offset + length]
             said = message(fd, opcode, payload)
             if said is not payload:
-                answer += reply(window, rows[first:row])
+                if first < row:
+                    answer += reply(window, rows[first:row])
                 first = row + 1
                 if said is not None:
                     answer += self._framed(fd, said)
                     if self.states[fd] == CLOSING:
                         return
-        answer += reply(window, rows[first:])
+        if first < len(rows):
+            answer += reply(window, rows[first:])
 
     def _framed(self, fd: int, said: str | Buffer | Close) -> Sequence[Buffer]:
         """Put what the app said into frames. A payload is not copied."""

@@ -21,6 +21,7 @@ Buffer = bytes | bytearray | memoryview
 from_bytes = int.from_bytes
 
 LARGE: Final = 256  # bytes from which numpy is quicker; it takes 0.7 µs to get going
+HUGE: Final = 32 * 1024  # bytes from which it pays to find out where words begin, for 3 µs
 CHUNK: Final = 16 * 1024  # bytes that one number holds; longer ones fall out of the cache
 
 
@@ -31,6 +32,8 @@ def unmask(payload: memoryview, key: Buffer, phase: int = 0) -> None:
     if size >= LARGE:
         if numpy := optional("numpy"):
             key = bytes(key[phase:]) + bytes(key[:phase])
+            if size >= HUGE:
+                return unmask_words(numpy, payload, key)
             words = numpy.frombuffer(payload, numpy.uint32, size // 4)
             words ^= from_bytes(key, byteorder)
             if size & 3:
@@ -43,6 +46,21 @@ def unmask(payload: memoryview, key: Buffer, phase: int = 0) -> None:
     pattern = bytes(key) * (size // 4 + 2)
     number = from_bytes(payload, "little") ^ from_bytes(pattern[phase : phase + size], "little")
     payload[:] = number.to_bytes(size, "little")
+
+
+def unmask_words(numpy: Any, payload: memoryview, key: bytes) -> None:
+    """Do it in words of 8 bytes, of which the first begins where 8 divides the address.
+
+    numpy takes words that begin anywhere, but at a quarter of the speed.
+    """
+    array = numpy.frombuffer(payload, numpy.uint8)
+    first = -array.__array_interface__["data"][0] & 7
+    last = first + (len(payload) - first & ~7)
+    words = array[first:last].view(numpy.uint64)
+    words ^= numpy.uint64(from_bytes((key * 3)[first & 3 :][:8], byteorder))
+    for start, stop in ((0, first), (last, len(payload))):
+        if start < stop:
+            unmask(payload[start:stop], key, start)
 
 
 @cache
