@@ -19,7 +19,7 @@ in, and must be sent or copied before the window is used again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from iomodels.websocket.frames import (
@@ -40,10 +40,10 @@ from iomodels.websocket.frames import (
     parse_close,
 )
 from iomodels.websocket.handshake import Handshake, Request
-from iomodels.websocket.masking import Buffer
+from iomodels.websocket.masking import Buffer, unmask
 from iomodels.websocket.parser import Row, parse
 from iomodels.websocket.reply import reply
-from iomodels.websocket.rules import Unfinished, check_text
+from iomodels.websocket.rules import Unfinished, check_text, spare
 from iomodels.websocket.short import one
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ class WebSocket:
         if isinstance(app, MessageApp):
             self._message = app.message
         self._one = one
+        self._unmask: Callable[[memoryview, Buffer, int], None] = unmask
         self._whole_frames = self._parse_frames
         if scanner:
             from iomodels.websocket import scan
 
             if scan.available():
-                self._one = scan.one
+                self._one, self._unmask = scan.one, scan.unmask_piece
                 self._scan = scan.Scanner().scan
                 self._whole_frames = self._scan_frames
 
@@ -212,6 +213,8 @@ class WebSocket:
 
     def _shake_hands(self, fd: int, view: memoryview, answer: list[Buffer]) -> int:
         """Go on with the handshake; return how many bytes of `view` it took."""
+        if view.readonly:
+            raise TypeError("frames are unmasked where they lie: the view must be writable")
         request = self.requests.get(fd)
         before = 0
         if request is not None:
@@ -235,7 +238,8 @@ class WebSocket:
 
     def _frames(self, fd: int, view: memoryview, answer: list[Buffer]) -> None:
         """Take frames, whole or cut; keep what is unfinished, and nothing else."""
-        part = self.unfinished.pop(fd, None) or Unfinished()
+        spare.reclaim()
+        part = self.unfinished.pop(fd, None) or Unfinished(self._unmask)
         start, stop = 0, len(view)
         while start < stop:
             if part.between_frames():
@@ -358,8 +362,9 @@ class WebSocket:
 
     def _deliver_kept(self, fd: int, part: Unfinished, answer: list[Buffer]) -> None:
         """Hand over a message that was put together from pieces."""
-        opcode, message = part.end()
-        self._deliver(fd, opcode, memoryview(message), HEADROOM, len(message) - HEADROOM, answer)
+        opcode, message, stop = part.end()
+        self._deliver(fd, opcode, memoryview(message), HEADROOM, stop - HEADROOM, answer)
+        spare.lend(message)
 
     def _deliver_all(self, fd: int, window: memoryview, rows: Array, answer: list[Buffer]) -> None:
         """Hand over the scanner's messages. Neighbours that are sent back go as one buffer."""

@@ -2,8 +2,8 @@
 
 Frames may come cut at any byte, and a message may come in many frames with control frames between
 (RFC 6455, section 5.4). `Unfinished` is what a connection owns while it is in the middle of that:
-half a header, half a frame, half a message. It keeps what has arrived, never room for what was
-only announced, and it is dropped as soon as the message is complete.
+half a header, half a frame, half a message. It keeps what has arrived, with room for at most eight
+times as much, however much was announced; and it is dropped as soon as the message is complete.
 
 Text is checked as it arrives. A message that cannot become UTF-8 any more fails at its first bad
 byte (section 8.1), though the rest of it may never come.
@@ -11,7 +11,10 @@ byte (section 8.1), though the rest of it may never come.
 
 from __future__ import annotations
 
+import threading
 from codecs import utf_8_decode
+from collections.abc import Callable
+from typing import Final
 
 from iomodels.websocket.frames import (
     CLOSE,
@@ -24,7 +27,40 @@ from iomodels.websocket.frames import (
     ProtocolError,
     decode,
 )
-from iomodels.websocket.masking import unmask
+from iomodels.websocket.masking import Buffer, unmask
+
+SPARE: Final = 64 * 1024  # bytes from which the room of a message is used again
+
+
+class Spare(threading.local):
+    """The room of the last large message of this thread, for the next one.
+
+    Fresh memory costs twice what it takes to fill it: the kernel clears each page of it first.
+    """
+
+    def __init__(self) -> None:
+        self.room = bytearray()
+        self.lent = bytearray()  # holds a message whose answer is on its way
+
+    def take(self, size: int) -> bytearray:
+        """Return room for so many bytes, or for more."""
+        if size < SPARE or size > len(self.room):
+            return bytearray(size)
+        room, self.room = self.room, bytearray()
+        return room
+
+    def lend(self, room: bytearray) -> None:
+        """Take back the room of a message that was delivered, for later."""
+        if len(room) >= SPARE:
+            self.lent = room
+
+    def reclaim(self) -> None:
+        """A new read has come: whatever was an answer to the last one has been sent or copied."""
+        if self.lent:
+            self.room, self.lent = self.lent, bytearray()
+
+
+spare = Spare()
 
 
 def check_text(payload: memoryview) -> None:
@@ -56,9 +92,14 @@ def not_utf8(byte: int) -> ProtocolError:
 class Unfinished:
     """A connection in the middle of a frame or of a message."""
 
-    __slots__ = ("control", "first", "header", "key", "kind", "length", "message", "split", "taken")
+    __slots__ = (
+        "control", "filled", "first", "header", "key", "kind", "length", "message", "most", "split",
+        "taken", "total", "unmask",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, unmask: Callable[[memoryview, Buffer, int], None] = unmask) -> None:
+        """`unmask` is masking.unmask, or does the same."""
+        self.unmask = unmask
         self.header = b""  # a header that has not arrived whole
         # The frame whose payload has not arrived whole:
         self.first = -1  # its first byte; -1 when there is none
@@ -67,7 +108,9 @@ class Unfinished:
         self.control = b""  # its payload so far, when it is a control frame
         # The message whose last frame has not arrived whole:
         self.kind = 0  # its opcode; 0 when there is none
-        self.message = bytearray()  # room for a server's header, and the payload so far
+        self.message = bytearray()  # room: for a server's header, then for the payload
+        # Bytes of it: so far, when this frame is whole, and as the limit allows.
+        self.filled = self.total = self.most = HEADROOM
         self.split = b""  # the beginning of a character, at the end of a text so far
 
     def between_frames(self) -> bool:
@@ -94,8 +137,9 @@ class Unfinished:
             )
         else:
             self.kind = opcode
-            self.message = bytearray(HEADROOM)
-        size = len(self.message) - HEADROOM + length
+            self.message, self.filled = bytearray(), HEADROOM
+        self.total, self.most = self.filled + length, HEADROOM + limit
+        size = self.total - HEADROOM
         if size > limit:
             raise ProtocolError(
                 CloseCode.MESSAGE_TOO_BIG, f"a message of {size} bytes, and {limit} are the limit"
@@ -105,13 +149,34 @@ class Unfinished:
         """Keep a piece of the message; `final` when it is the last one. 1007: not UTF-8."""
         if self.kind == TEXT:
             self.split = check_piece(self.split, piece, final)
-        self.message += piece
+        stop = self.filled + len(piece)
+        if stop > len(self.message):
+            self.make_room(stop)
+        memoryview(self.message)[self.filled : stop] = piece
+        self.filled = stop
 
-    def end(self) -> tuple[int, bytearray]:
-        """Give up the message: its opcode, and HEADROOM bytes of room with the payload after."""
+    def make_room(self, stop: int) -> None:
+        """Make room for the whole frame, but for no more than eight times what is here.
+
+        And for twice what is here, as the limit allows, or a message of many small frames would be
+        copied with each of them.
+        """
+        twice = min(2 * self.filled, self.most)
+        room = spare.take(max(stop, min(self.total, 8 * stop), twice))
+        if self.filled > HEADROOM:
+            memoryview(room)[: self.filled] = memoryview(self.message)[: self.filled]
+        self.message = room
+
+    def end(self) -> tuple[int, bytearray, int]:
+        """Give up the message: its opcode, its room, and where in that it ends.
+
+        The payload begins after HEADROOM bytes.
+        """
+        if not self.message:
+            self.message = bytearray(HEADROOM)  # it was empty
         kind, message = self.kind, self.message
         self.kind, self.message = 0, bytearray()
-        return kind, message
+        return kind, message, self.filled
 
     def open_frame(self, window: memoryview, start: int, limit: int) -> int:
         """Read the header that begins at `start`, or go on with the one that began earlier.
@@ -137,7 +202,7 @@ class Unfinished:
         The frame is complete when `taken` has come to `length`.
         """
         piece = window[start : start + self.length - self.taken]
-        unmask(piece, self.key, self.taken)
+        self.unmask(piece, self.key, self.taken)
         self.taken += len(piece)
         if self.first >= FIN | CLOSE:
             self.control += piece

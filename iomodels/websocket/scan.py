@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
-from iomodels.websocket.masking import optional
+from iomodels.websocket.masking import Buffer, from_bytes, optional
 
 numba, np = optional("numba"), optional("numpy")
 
@@ -165,6 +165,22 @@ def unmask_short(window: Array, offset: int, length: int) -> Any:
         window[i] ^= window[offset - 4 + (i - at)]
         seen |= window[i]
     return seen
+
+
+@compiled("void(MemoryView(uint8, 1, 'C'), uint64)")
+def xor(view: memoryview, key: Any) -> None:
+    """XOR all of a view with the 8 bytes of `key`, of which the lowest is the first one's."""
+    window = np.frombuffer(view, np.uint8)
+    words, shift = words_of(window)
+    lead = min(shift, window.size)
+    for i in range(lead):
+        window[i] ^= (key >> np.uint64(8 * (i & 3))) & np.uint64(0xFF)
+    turn = np.uint64(8 * (lead & 3))
+    key = (key >> turn) | (key << (np.uint64(32) - turn))
+    for word in range(np.uint64(words.size)):
+        words[word] ^= key
+    for i in range(lead + 8 * words.size, window.size):
+        window[i] ^= (key >> np.uint64(8 * ((i - lead) & 3))) & np.uint64(0xFF)
 
 
 @compiled("boolean(uint8[::1], int64, int64)")
@@ -307,7 +323,13 @@ def gather(view: memoryview, rows: Array) -> tuple[int, int]:
     return begin, stop
 
 
-one, scan, gather = direct(one), direct(scan), direct(gather)
+one, scan, gather, xor = direct(one), direct(scan), direct(gather), direct(xor)
+
+
+def unmask_piece(piece: memoryview, key: Buffer, phase: int) -> None:
+    """Do what masking.unmask does: any part of a payload, `phase` bytes after its beginning."""
+    phase &= 3
+    xor(piece, from_bytes((bytes(key) * 3)[phase : phase + 8], "little"))
 
 
 class Scanner(threading.local):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import struct
+import sys
 import tracemalloc
 
 import pytest
@@ -20,6 +21,7 @@ from iomodels.websocket import (
     reply,
 )
 from iomodels.websocket.connection import BUSY, CLOSING, ENDED, FREE, HANDSHAKE, MANY, OPEN
+from iomodels.websocket.rules import Unfinished
 from tests.websocket.harness import FAST, Client, every_way, serve
 from tests.websocket.rules import (
     CLOSE,
@@ -356,3 +358,64 @@ def test_threads_have_rows_of_their_own() -> None:
     thread.join()
     assert rows.tolist() == [[11 * i + 6, 5, 1, 1] for i in range(3)]
     assert [len(f[0]) for f in found] == [0, 1]
+
+
+@every_way
+def test_a_view_that_cannot_be_written_is_refused_at_the_first_read(way) -> None:
+    websocket = serve(way)
+    websocket.opened(7)
+    with pytest.raises(TypeError, match="must be writable"):
+        websocket.received(7, memoryview(b"GET / HTTP/1.1\r\n"))
+
+
+@every_way
+def test_many_small_fragments_are_not_copied_again_and_again(way, monkeypatch) -> None:
+    grown = []
+    make_room = Unfinished.make_room
+    monkeypatch.setattr(
+        Unfinished, "make_room", lambda self, stop: (grown.append(stop), make_room(self, stop))[1]
+    )
+    client = Client(serve(way))
+    pieces = [bytes([i & 0x7F]) * 16 for i in range(4096)]
+    data = frame(BINARY, pieces[0], fin=False)
+    data += b"".join(frame(CONTINUATION, piece, fin=False) for piece in pieces[1:])
+    answer = client.send(data + frame(CONTINUATION, b""))
+    assert answer == sent(BINARY, b"".join(pieces))
+    assert len(grown) < 20
+
+
+@every_way
+def test_large_messages_put_together_in_one_read_do_not_share_room(way) -> None:
+    """Both answers are views, and must hold until the read is answered."""
+    client = Client(serve(way))
+    size = 100_000  # the room of a message of this size is used again
+    for _ in range(3):
+        first, second = (bytes([letter]) * size for letter in b"12")
+        head = frame(BINARY, first, fin=False)
+        tail = frame(CONTINUATION, b"") + frame(BINARY, second, fin=False)
+        rest = frame(CONTINUATION, b"")
+        window = memoryview(bytearray(head + tail + rest))
+        answer = client.websocket.received(client.fd, window)
+        assert b"".join(answer) == sent(BINARY, first) + sent(BINARY, second)
+
+
+@pytest.mark.skipif(not FAST, reason="numba is not installed")
+def test_payloads_are_views_of_the_window_and_no_copies() -> None:
+    from iomodels.websocket.payloads import payloads
+    from iomodels.websocket.scan import Scanner
+
+    sizes = [0, 1, 5, 125, 126, 70_000]
+    data = bytearray(b"".join(frame(BINARY, bytes([n]) * size) for n, size in enumerate(sizes)))
+    window = memoryview(data)
+    rows, _, _ = Scanner().scan(window, 0, len(window), 1 << 20)
+    views = payloads(window, rows)
+    assert [bytes(view) for view in views] == [bytes([n]) * s for n, s in enumerate(sizes)]
+    assert payloads(window, rows[2:4]) == views[2:4]
+    assert payloads(window, [tuple(row) for row in rows.tolist()]) == views
+    data[rows[2][0]] = 0xEE
+    assert views[2][0] == 0xEE
+    views[3][0] = 0xDD
+    assert data[rows[3][0]] == 0xDD
+    count = sys.getrefcount(views[1])
+    assert count == 2, "the list has the only reference"
+    assert payloads(window, rows[:0]) == []

@@ -105,13 +105,29 @@ def with_and_without_numpy(request: pytest.FixtureRequest, monkeypatch: pytest.M
 @pytest.mark.usefixtures("with_and_without_numpy")
 @pytest.mark.parametrize("phase", range(5))
 @pytest.mark.parametrize("at", range(9))
-@pytest.mark.parametrize("size", [*range(10), 125, 255, 256, 257, 258, 259, 1000, 16384, 50_001])
+@pytest.mark.parametrize(
+    "size", [*range(10), 125, 255, 256, 257, 258, 259, 1000, 16384, 32768, 50_001]
+)
 def test_unmask_at_any_address_in_any_phase(size: int, at: int, phase: int) -> None:
     key = b"\x01\x82\xf3\x04"
     payload = bytes(i * 7 & 0xFF for i in range(size))
     buffer = bytearray(b"\xa5" * at + payload + b"\xa5" * 9)
     masking.unmask(memoryview(buffer)[at : at + size], key, phase)
     assert buffer == b"\xa5" * at + masked(payload, key, phase) + b"\xa5" * 9
+
+
+@pytest.mark.parametrize("size", [*range(40), 1000, 1001])
+@pytest.mark.parametrize("at", range(9))
+def test_the_compiled_unmask_does_the_same(size: int, at: int) -> None:
+    scan = pytest.importorskip("iomodels.websocket.scan")
+    if not scan.available():
+        pytest.skip("numba is not installed")
+    for phase in range(5):
+        payload = bytes(i * 7 & 0xFF for i in range(size))
+        buffer = bytearray(b"\xa5" * at + payload + b"\xa5" * 9)
+        key = b"\x01\x82\xf3\x04"
+        scan.unmask_piece(memoryview(buffer)[at : at + size], key, phase)
+        assert buffer == b"\xa5" * at + masked(payload, key, phase) + b"\xa5" * 9
 
 
 @given(payload=st.binary(max_size=600), key=st.binary(min_size=4, max_size=4), data=st.data())
