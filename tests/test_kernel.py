@@ -82,15 +82,15 @@ def test_each_call_is_written_down_with_what_it_moved(model: str) -> None:
     (accept,) = [c for c in calls if c.name == "accept"]
     fd = accept.result
     (read,) = [c for c in calls if c.name == "readv" and c.result]
-    (written,) = [c for c in calls if c.name == "writev"]
+    (written,) = [c for c in calls if c.name in ("write", "writev")]
     assert (read.arguments, read.data, str(read)) == ((fd,), b"hello", f"readv({fd}) -> 5")
     assert (written.arguments, written.data) == ((fd, 5), b"hello")
-    assert str(written) == f"writev({fd}, 5) -> 5"
+    assert str(written) == f"{written.name}({fd}, 5) -> 5"
     (closed,) = [c for c in calls if c.name == "close"]
     assert closed.arguments == (fd,)
     assert read.line[0].endswith(("blocking.py", "connections.py"))
-    order = [c.name for c in calls if c.name in ("accept", "readv", "writev", "close")]
-    assert order == ["accept", "readv", "writev", "readv", "close"]
+    order = [c.name for c in calls if c in (accept, read, written) or c.name in ("readv", "close")]
+    assert order == ["accept", "readv", written.name, "readv", "close"]
     last = kernel.calls[-1]
     assert last.name in ("accept", "close")
     errors = [c for c in kernel.calls if isinstance(c.result, OSError)]

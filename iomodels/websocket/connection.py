@@ -154,11 +154,11 @@ class WebSocket:
         `view` is overwritten, and buffers of the answer may lie in it.
         """
         if self.states[fd] == OPEN and (code := self._one(view, self.limit)):
-            offset, opcode = code >> 4, code & 0x0F
             if self._batch is not None:
-                return self._batch(fd, view, [(offset, len(view) - offset, opcode, 1)])
-            payload = view[offset:]
-            said = self._message(fd, opcode, payload)
+                offset = code >> 4
+                return self._batch(fd, view, [(offset, len(view) - offset, code & 0x0F, 1)])
+            payload = view[code >> 4 :]
+            said = self._message(fd, code & 0x0F, payload)
             if said is payload:
                 return (view[4:],)
             return () if said is None else self._framed(fd, said)
