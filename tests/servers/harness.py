@@ -144,6 +144,19 @@ class Client:
         self.gone = self.gone or not data
 
 
+def connect_knowing_the_port(address: tuple[str, int]) -> tuple[socket.socket, int, bool]:
+    """Connect; return the socket, its port, and False when it was reset before connect returned."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))  # so the port is known, whatever becomes of it
+    port: int = sock.getsockname()[1]
+    sock.settimeout(10)
+    try:
+        sock.connect(address)
+    except ConnectionResetError:
+        return sock, port, False
+    return sock, port, True
+
+
 def crowd(
     address: tuple[str, int],
     seed: int,
@@ -157,15 +170,11 @@ def crowd(
     everybody: dict[int, Client] = {}
     with selectors.DefaultSelector() as selector:
         for number in range(clients):
-            sock = socket.socket()
-            sock.bind(("127.0.0.1", 0))  # so that its port is known, whatever becomes of it
+            sock, port, is_in = connect_knowing_the_port(address)
             cuts = sorted(chance.sample(range(1, 600), pieces - 1))
             client = Client(sock, chance.randbytes(600), cuts, random.Random(number), haste)
-            everybody[sock.getsockname()[1]] = client
-            sock.settimeout(10)
-            try:
-                sock.connect(address)
-            except ConnectionResetError:  # already: the server was quicker than we
+            everybody[port] = client
+            if not is_in:
                 client.gone = True
                 sock.close()
                 continue

@@ -18,7 +18,7 @@ import pytest
 from iomodels.measure.serving import Served, serving
 from iomodels.servers import MODELS
 from iomodels.websocket.anatomy import dissect
-from tests.servers.harness import MULTIPLEXING, running
+from tests.servers.harness import MULTIPLEXING, connect_knowing_the_port, running
 from tests.servers.test_matrix import FAULTS
 from tests.websocket.harness import FAST, pieces, random_cuts
 from tests.websocket.rules import (
@@ -424,8 +424,11 @@ class Talker:
         self.gone = False
 
     async def talk(self, address: tuple[str, int]) -> None:
-        sock = socket.create_connection(address, PATIENCE)  # known by its port before any reset
-        self.port = sock.getsockname()[1]
+        sock, self.port, is_in = connect_knowing_the_port(address)
+        if not is_in:
+            self.gone = True
+            sock.close()
+            return
         reader, writer = await asyncio.open_connection(sock=sock)
         wanted = 0
         try:
