@@ -290,7 +290,7 @@ def test_importing_iomodels_imports_nothing_heavy() -> None:
 def test_the_package_can_be_imported_where_there_is_no_linux() -> None:
     """As if this were Windows: no epoll, no readv, no fork, no resource limits."""
     script = """if True:
-        import os, select, sys
+        import logging, os, select, shutil, subprocess, sys  # these ask for the platform, too
         sys.platform = "win32"
         for name in [n for n in dir(select) if n.lower().startswith(("epoll", "poll"))]:
             delattr(select, name)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,11 +144,21 @@ class Client:
         self.gone = self.gone or not data
 
 
-def connect_knowing_the_port(address: tuple[str, int]) -> tuple[socket.socket, int, bool]:
-    """Connect; return the socket, its port, and False when it was reset before connect returned."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))  # so the port is known, whatever becomes of it
-    port: int = sock.getsockname()[1]
+def connect_knowing_the_port(
+    address: tuple[str, int], known: Container[int]
+) -> tuple[socket.socket, int, bool]:
+    """Connect; return the socket, its port, and False when it was reset before connect returned.
+
+    The port is none of the `known` ones: the kernel gives out that of a client which was reset
+    again, and then nobody could tell which of the two it was.
+    """
+    while True:
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))  # so the port is known, whatever becomes of it
+        port: int = sock.getsockname()[1]
+        if port not in known:
+            break
+        sock.close()
     sock.settimeout(10)
     try:
         sock.connect(address)
@@ -170,7 +180,7 @@ def crowd(
     everybody: dict[int, Client] = {}
     with selectors.DefaultSelector() as selector:
         for number in range(clients):
-            sock, port, is_in = connect_knowing_the_port(address)
+            sock, port, is_in = connect_knowing_the_port(address, everybody)
             cuts = sorted(chance.sample(range(1, 600), pieces - 1))
             client = Client(sock, chance.randbytes(600), cuts, random.Random(number), haste)
             everybody[port] = client

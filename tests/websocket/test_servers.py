@@ -423,8 +423,9 @@ class Talker:
         self.heard = b""
         self.gone = False
 
-    async def talk(self, address: tuple[str, int]) -> None:
-        sock, self.port, is_in = connect_knowing_the_port(address)
+    async def talk(self, address: tuple[str, int], known: set[int]) -> None:
+        sock, self.port, is_in = connect_knowing_the_port(address, known)
+        known.add(self.port)
         if not is_in:
             self.gone = True
             sock.close()
@@ -467,7 +468,9 @@ def test_every_message_to_every_client(model: str, app: str) -> None:
     talkers = [Talker(number, seed=1) for number in range(100)]
 
     async def crowd(address: tuple[str, int]) -> None:
-        await asyncio.wait_for(asyncio.gather(*(each.talk(address) for each in talkers)), 60)
+        known = set[int]()
+        talking = asyncio.gather(*(each.talk(address, known) for each in talkers))
+        await asyncio.wait_for(talking, 60)
 
     with running(model, FAULTS["all at once"], seed=1, app=app) as server:
         asyncio.run(crowd(server.address))
