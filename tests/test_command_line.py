@@ -190,14 +190,12 @@ def test_load_reports_in_words_and_in_json() -> None:
 
 def test_compare_measures_every_model_and_draws_it(tmp_path: Path) -> None:
     picture = tmp_path / "picture.svg"
-    done = run(
-        "compare", "--seconds", "0.2", "--connections", "10", "--save", str(picture), "--json"
-    )
+    done = run("compare", "--seconds", "0.2", "--save", str(picture), "--json")
     assert (done.returncode, done.stderr) == (0, "")
     rows = {row["model"]: row for row in json.loads(done.stdout)}
     assert list(rows) == list(MODELS)
     for model, row in rows.items():
-        assert row["served"] == (1 if model == "blocking" else 10)
+        assert row["served"] == (1 if model == "blocking" else 100)
         assert row["per_message"]["cpu"] > 0
     text = picture.read_text()
     assert "<svg" in text
