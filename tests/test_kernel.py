@@ -16,9 +16,10 @@ import pytest
 from iomodels.apps import app
 from iomodels.kernel import live
 from iomodels.kernel.faulty import Faults, FaultyKernel
-from iomodels.kernel.recording import RecordingKernel, snapshot
+from iomodels.kernel.recording import RecordingKernel, queues_of, snapshot
 from iomodels.servers import MODELS, server
 from iomodels.servers.listening import listen
+from iomodels.servers.stopping import local_port
 
 IN_ONE_PROCESS = [model for model in MODELS if model != "processes"]
 
@@ -233,3 +234,17 @@ def test_the_same_seed_gives_the_same_faults() -> None:
         return [kernel.strikes(0.5) for _ in range(64)]
 
     assert run(1) == run(1) != run(2)
+
+
+def test_only_internet_sockets_have_a_port_and_looking_takes_no_number() -> None:
+    """A server may hold others: the relay's, or a service manager's at its stderr."""
+    one, other = socket.socketpair()
+    with one, other, listen() as listener, open(os.devnull) as file:
+        before = os.listdir("/proc/self/fd")
+        assert local_port(one.fileno()) is None
+        assert local_port(file.fileno()) is None
+        assert local_port(listener.fileno()) == listener.getsockname()[1]
+        assert queues_of(one.fileno()) is None
+        assert queues_of(file.fileno()) is None
+        assert queues_of(listener.fileno()) is not None
+        assert os.listdir("/proc/self/fd") == before

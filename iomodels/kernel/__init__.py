@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "live"]
+__all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "is_internet", "live"]
 
 LINUX = sys.platform == "linux"
 
@@ -83,6 +83,12 @@ def borrowed(fd: int) -> socket.socket:
     address is the longest that an accept can bring back.
     """
     return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fd)
+
+
+def is_internet(sock: socket.socket) -> bool:
+    """Tell whether a socket is IPv4 or IPv6, by the kernel's word: `borrowed` only claims so."""
+    family = sock.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+    return family in (socket.AF_INET, socket.AF_INET6)
 
 
 class LiveKernel:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import array
 import fcntl
-import os
 import select
 import socket
 import struct
@@ -29,7 +28,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iomodels.kernel import EpollPoller, Kernel, Poller, live
+from iomodels.kernel import EpollPoller, Kernel, Poller, borrowed, is_internet, live
 from iomodels.kernel.descriptors import Descriptor, descriptors
 
 if TYPE_CHECKING:
@@ -229,20 +228,21 @@ def snapshot() -> Snapshot:
 def queues_of(fd: int) -> Queues | None:
     """What waits in a TCP socket; None for any other, and for one that is gone."""
     try:
-        sock = socket.socket(fileno=os.dup(fd))
+        sock = borrowed(fd)  # not a dup: that would take a number, and somebody else another one
     except OSError:
         return None
-    with sock:
-        try:
-            if sock.family not in (socket.AF_INET, socket.AF_INET6):
-                return None
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 8)
-            if info[0] == TCP_LISTEN:
-                waiting, backlog = struct.unpack_from("II", info, TCP_INFO_QUEUE)
-                return Queues(waiting=waiting, backlog=backlog)
-            return Queues(unread=count(fd, termios.FIONREAD), unsent=count(fd, termios.TIOCOUTQ))
-        except OSError:
+    try:
+        if not is_internet(sock):
             return None
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 8)
+        if info[0] == TCP_LISTEN:
+            waiting, backlog = struct.unpack_from("II", info, TCP_INFO_QUEUE)
+            return Queues(waiting=waiting, backlog=backlog)
+        return Queues(unread=count(fd, termios.FIONREAD), unsent=count(fd, termios.TIOCOUTQ))
+    except OSError:
+        return None
+    finally:
+        sock.detach()
 
 
 def count(fd: int, request: int) -> int:

@@ -27,9 +27,10 @@ from typing import Any
 from iomodels.measure import calls, loop
 from iomodels.measure.dialogues import DIALOGUES, Dialogue
 from iomodels.measure.limits import PER_ADDRESS, raise_soft_limit, source
-from iomodels.measure.load import CONNECTS_WITHIN, Result
+from iomodels.measure.load import Result
 from iomodels.measure.usage import usage
 
+CONNECTS_WITHIN = 5.0  # seconds for one connection
 WARM_UP = 0.5  # seconds at most
 PATIENCE = 0.5  # seconds without any reply after which the rest is given up
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # no TIME_WAIT: the port is free for the next run
@@ -61,10 +62,8 @@ class Clients:
             names = "place unsent blocked heard oldest under_way served".split()
             self.by_fd = {name: calls.integers(size) for name in names}
             self.times = calls.integers(size * in_flight)
-            self.histogram, self.tally = (
-                calls.integers(loop.BUCKETS),
-                calls.integers(loop.TALLY),
-            )
+            self.histogram = calls.integers(loop.BUCKETS)
+            self.tally = calls.integers(loop.TALLY)
             self.buffer, self.events = calls.room_for_bytes(), calls.room_for_events()
         except BaseException:
             self.close()

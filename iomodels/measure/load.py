@@ -19,7 +19,6 @@ from iomodels.measure.limits import sized
 from iomodels.measure.progress import progress
 from iomodels.measure.serving import ServerError, child
 
-CONNECTS_WITHIN = 5.0  # seconds for one connection
 LONGEST = 600.0  # seconds: a load is bounded
 BUSY = 0.95  # of a CPU: clients that use more than that are the limit
 NUMBA = " (they are four times faster with numba: pip install iomodels[fast])"

@@ -22,7 +22,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from iomodels.kernel import borrowed, live
+from iomodels.kernel import borrowed, is_internet, live
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 MOMENT = 0.1  # seconds between two looks
@@ -72,11 +72,10 @@ def local_port(fd: int) -> int | None:
     """Return the local port of a TCP socket; None for anything else."""
     try:
         sock = borrowed(fd)
-    except OSError:
+    except OSError:  # ENOTSOCK, EBADF
         return None
     try:
-        address = sock.getsockname()
-        return address[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+        return sock.getsockname()[1] if is_internet(sock) else None
     except OSError:
         return None
     finally:
