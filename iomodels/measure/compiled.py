@@ -14,24 +14,10 @@ import numba
 import numpy as np
 from numba.core import types
 
+from iomodels.measure import plain
 from iomodels.measure.plain import EVENTS, READ, Function
 
-__all__ = [
-    "bits_of",
-    "bytes_of",
-    "compiled",
-    "fd_of",
-    "handle_of",
-    "integers",
-    "now",
-    "read",
-    "room_for_bytes",
-    "room_for_events",
-    "same",
-    "wait",
-    "watch",
-    "write",
-]
+__all__ = plain.__all__
 
 Array = Any  # a numpy array
 external: Any = types.ExternalFunction
