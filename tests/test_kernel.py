@@ -92,8 +92,7 @@ def test_each_call_is_written_down_with_what_it_moved(model: str) -> None:
     assert read.line[0].endswith(("blocking.py", "connections.py"))
     order = [c.name for c in calls if c in (accept, read, written) or c.name in ("readv", "close")]
     assert order == ["accept", "readv", written.name, "readv", "close"]
-    last = kernel.calls[-1]
-    assert last.name in ("accept", "close")
+    assert kernel.calls[-1].name in ("accept", "close", "epoll_ctl", "sigtimedwait")
     errors = [c for c in kernel.calls if isinstance(c.result, OSError)]
     assert any("InvalidArgument" in str(c) or "OSError" in str(c) for c in errors), "the shutdown"
 

@@ -18,6 +18,12 @@ An app that has something to say to others than the one who has just spoken, a c
 connection for which `subscribed(fd)` holds. Who does not read what is published to it is cut off
 when more than `BACKLOG` waits for it.
 
+An app that lets nobody take for ever is `Timed`: it calls `deadline(fd, seconds)`, which the server
+has put there, and when the time is over the server calls `expired(fd)`. Each connection has one
+deadline; setting it again moves it, 0 takes it away, and closing the connection does too. A server
+that stops asks a Timed app for its last words, `goodbye(fd)`. How long a client may take to read an
+answer, the server sees to: `write_timeout`.
+
 A server with a thread per connection calls from many threads at once, never twice at once for the
 same fd; one with a process per connection gives each its own copy of the app.
 """
@@ -37,7 +43,9 @@ __all__ = [
     "App",
     "Buffer",
     "Publisher",
+    "Timed",
     "app",
+    "is_timed",
     "publishes",
 ]
 
@@ -68,9 +76,24 @@ class Publisher(App, Protocol):
     def subscribed(self, fd: int) -> bool: ...
 
 
+class Timed(App, Protocol):
+    """An app that sets deadlines, and has last words for each connection."""
+
+    deadline: Callable[[int, float], None]  # the server sets it before it calls anything else
+    write_timeout: float  # seconds in which a client must take an answer; 0: as long as it likes
+
+    def expired(self, fd: int) -> Answer: ...
+    def goodbye(self, fd: int) -> Answer: ...
+
+
 def publishes(app: App) -> TypeGuard[Publisher]:
     """Tell whether an app is a Publisher."""
     return hasattr(app, "subscribed")
+
+
+def is_timed(app: App) -> TypeGuard[Timed]:
+    """Tell whether an app is Timed."""
+    return hasattr(app, "expired")
 
 
 APPS = {

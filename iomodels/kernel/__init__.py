@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import os
 import select as multiplexing  # `select` is the name of a call here
+import signal
 import socket
+import struct
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "is_internet", "live"]
 
 LINUX = sys.platform == "linux"
+if LINUX:
+    import fcntl
+
+TCP_ESTABLISHED = 1  # include/net/tcp_states.h
+TCP_INFO_QUEUE = 24  # offset of tcpi_unacked: of a listener, the clients in its accept queue
+F_SETSIG, F_SETOWN_EX = 10, 15  # include/uapi/asm-generic/fcntl.h
+F_OWNER_TID = 0
 
 
 class Poller(Protocol):
@@ -64,6 +74,12 @@ class Kernel(Protocol):
     def shutdown(self, fd: int, how: int, /) -> None: ...
     def close(self, fd: int, /) -> None: ...
     def set_blocking(self, fd: int, blocking: bool, /) -> None: ...  # fcntl(2), O_NONBLOCK
+    def set_timeout(self, fd: int, option: int, seconds: float, /) -> None: ...  # setsockopt(2)
+    def established(self, fd: int, /) -> bool: ...  # getsockopt(2), TCP_INFO
+    def set_async(self, fd: int, number: int, /) -> None: ...  # fcntl(2), O_ASYNC and F_SETSIG
+    def sigtimedwait(
+        self, numbers: Iterable[int], timeout: float | None, /
+    ) -> tuple[int, int] | None: ...  # the signal, and the fd that it tells of
     def select(
         self, read: Iterable[int], write: Iterable[int], error: Iterable[int],
         timeout: float | None = None, /,
@@ -74,6 +90,7 @@ class Kernel(Protocol):
     def waitpid(self, pid: int, options: int, /) -> tuple[int, int]: ...
     def kill(self, pid: int, signal: int, /) -> None: ...
     def sleep(self, seconds: float, /) -> None: ...  # clock_nanosleep(2)
+    def monotonic(self) -> float: ...  # clock_gettime(2), without entering the kernel: man 7 vdso
 
 
 def borrowed(fd: int) -> socket.socket:
@@ -100,6 +117,7 @@ class LiveKernel:
     waitpid = staticmethod(os.waitpid)
     kill = staticmethod(os.kill)
     sleep = staticmethod(time.sleep)
+    monotonic = staticmethod(time.monotonic)
     if sys.platform != "win32":  # where a call is missing, the import works all the same
         readv = staticmethod(os.readv)
         writev = staticmethod(os.writev)
@@ -133,6 +151,63 @@ class LiveKernel:
             sock.shutdown(how)
         finally:
             sock.detach()
+
+    @staticmethod
+    def set_timeout(fd: int, option: int, seconds: float) -> None:
+        """Let a blocking read or write of a socket sleep so long, and then say EAGAIN.
+
+        `option` is SO_RCVTIMEO or SO_SNDTIMEO (man 7 socket); 0 seconds: for ever.
+        """
+        microseconds = 0 if seconds == 0 else max(1, round(seconds * 1e6))
+        sock = borrowed(fd)
+        try:
+            timeval = struct.pack("ll", *divmod(microseconds, 1_000_000))
+            sock.setsockopt(socket.SOL_SOCKET, option, timeval)
+        finally:
+            sock.detach()
+
+    @staticmethod
+    def established(fd: int) -> bool:
+        """Tell whether neither end of a TCP connection has ended it (tcpi_state, man 7 tcp).
+
+        When a read brings the end of the stream and this still holds, it was our end that was shut
+        down for reading: the client has not left.
+        """
+        sock = borrowed(fd)
+        try:
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO) == TCP_ESTABLISHED
+        finally:
+            sock.detach()
+
+    @staticmethod
+    def set_async(fd: int, number: int) -> None:
+        """Have the kernel send this thread the signal `number` whenever `fd` may have become ready.
+
+        Signal-driven I/O: O_ASYNC switches it on, F_SETOWN_EX says to whom (a thread; F_SETOWN
+        would be the process, and any of its threads), F_SETSIG which signal. With a real-time
+        signal, each event is queued, with the fd in it (man 2 fcntl, "Managing signals"). 0
+        switches it off.
+        """
+        fcntl.fcntl(fd, F_SETOWN_EX, struct.pack("ii", F_OWNER_TID, threading.get_native_id()))
+        fcntl.fcntl(fd, F_SETSIG, number)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        flags = flags | os.O_ASYNC if number else flags & ~os.O_ASYNC
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+
+    @staticmethod
+    def sigtimedwait(numbers: Iterable[int], timeout: float | None) -> tuple[int, int] | None:
+        """Sleep until one of these blocked signals is there; return it and its fd, or None.
+
+        Python has no name for si_fd; it lies where si_status lies, for both are parts of one
+        union (siginfo_t, /usr/include/asm-generic/siginfo.h).
+        """
+        if timeout is None:
+            info = signal.sigwaitinfo(numbers)
+        elif (found := signal.sigtimedwait(numbers, timeout)) is not None:
+            info = found
+        else:
+            return None
+        return info.si_signo, info.si_status
 
 
 live: Kernel = LiveKernel()

@@ -4,9 +4,10 @@ Every fault here is one that Linux can produce, and the kernel's state afterward
 be then, so a server that survives does so for the right reason:
 
     EINTR          a signal came before anything was transferred (man 7 signal); nothing was
-    spurious       select, poll and epoll report an fd that is not ready (man 2 select, "Bugs")
+    spurious       select, poll, epoll and signals tell of an fd that is not ready (man 2 select,
+                   "Bugs")
     EAGAIN         a non-blocking call finds nothing, or no room; edge-triggered epoll reports the
-                   fd again when that has changed, and no sooner
+                   fd again when that has changed, and no sooner; signals do the same
     one byte       readv, writev and write transfer 1 byte of many
     no room        accept fails with EMFILE, ENFILE, ENOBUFS or ENOMEM; the client stays queued
     ECONNABORTED   accept finds that the client has left while it waited in the queue
@@ -67,6 +68,7 @@ class FaultyKernel(LiveKernel):
         self.faults, self.on_reset = faults, on_reset
         self.chance = random.Random(seed)
         self.nonblocking: set[int] = set()
+        self.asynchronous: set[int] = set()
         self.owed: dict[int, int] = {}  # by fd: events to report, for we said EAGAIN
         self.accepted = 0
         self.doomed: dict[int, int] = {}  # by fd: calls until it is reset
@@ -123,6 +125,7 @@ class FaultyKernel(LiveKernel):
         for known in (self.owed, self.doomed):
             known.pop(fd, None)
         self.nonblocking.discard(fd)
+        self.asynchronous.discard(fd)
         self.dead.discard(fd)
         live.close(fd)  # last: the number may be somebody else's at once
 
@@ -140,7 +143,7 @@ class FaultyKernel(LiveKernel):
         timeout: float | None = None,
     ) -> tuple[list[int], list[int], list[int]]:
         read = list(read)
-        if self.strikes(self.faults.spurious):
+        if read and self.strikes(self.faults.spurious):
             readable, writable, failed = live.select(read, write, error, 0)
             return list({*readable, self.chance.choice(read)}), writable, failed
         return live.select(read, write, error, timeout)
@@ -150,6 +153,21 @@ class FaultyKernel(LiveKernel):
 
     def epoll(self) -> EpollPoller:  # type: ignore[override]
         return FaultyEpoll(self, live.epoll())
+
+    def set_async(self, fd: int, number: int) -> None:  # type: ignore[override]
+        self.nonblocking.add(fd)
+        self.asynchronous.add(fd)
+        live.set_async(fd, number)
+
+    def sigtimedwait(  # type: ignore[override]
+        self, numbers: Iterable[int], timeout: float | None
+    ) -> tuple[int, int] | None:
+        for fd in self.owed:  # for we said EAGAIN, and that is over now
+            del self.owed[fd]
+            return min(numbers), fd
+        if self.asynchronous and self.strikes(self.faults.spurious):
+            return min(numbers), self.chance.choice(sorted(self.asynchronous))
+        return live.sigtimedwait(numbers, timeout)
 
     # --- the faults ---
 
@@ -205,7 +223,7 @@ class FaultyPoller:
         self.watched.discard(fd)
 
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
-        if self.kernel.strikes(self.kernel.faults.spurious):
+        if self.watched and self.kernel.strikes(self.kernel.faults.spurious):
             fd = self.kernel.chance.choice(sorted(self.watched))
             return [(fd, EPOLLIN), *((f, e) for f, e in self.poller.poll(0) if f != fd)]
         return self.poller.poll(timeout)
@@ -216,13 +234,17 @@ class FaultyEpoll:
 
     def __init__(self, kernel: FaultyKernel, epoll: EpollPoller) -> None:
         self.kernel, self.epoll = kernel, epoll
-        self.modify, self.unregister = epoll.modify, epoll.unregister
+        self.modify = epoll.modify
         self.fileno, self.close = epoll.fileno, epoll.close
         self.watched: set[int] = set()
 
     def register(self, fd: int, eventmask: int) -> None:
         self.epoll.register(fd, eventmask)
         self.watched.add(fd)
+
+    def unregister(self, fd: int) -> None:
+        self.watched.discard(fd)
+        self.epoll.unregister(fd)
 
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         owed, self.kernel.owed = self.kernel.owed, {}
@@ -231,7 +253,7 @@ class FaultyEpoll:
         for fd, event in owed.items():
             events[fd] = events.get(fd, 0) | event
         if spurious:
-            fd = self.kernel.chance.choice(sorted(self.watched))
+            fd = self.kernel.chance.choice(sorted(self.watched) or [-1])
             if is_open(fd):  # a closed fd has left the list by itself
                 events.setdefault(fd, EPOLLIN)
             else:

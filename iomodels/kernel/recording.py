@@ -28,7 +28,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iomodels.kernel import EpollPoller, Kernel, Poller, borrowed, is_internet, live
+from iomodels.kernel import (
+    TCP_INFO_QUEUE,
+    EpollPoller,
+    Kernel,
+    Poller,
+    borrowed,
+    is_internet,
+    live,
+)
 from iomodels.kernel.descriptors import Descriptor, descriptors
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Queues", "RecordingKernel", "Snapshot", "snapshot"]
 
 TCP_LISTEN = 10  # include/net/tcp_states.h
-TCP_INFO_QUEUE = 24  # offset of tcpi_unacked and tcpi_sacked, which a listener uses as below
+TIMEOUTS = {20: "SO_RCVTIMEO", 21: "SO_SNDTIMEO"}  # include/uapi/asm-generic/socket.h
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,27 @@ class RecordingKernel:
     def sleep(self, seconds: float) -> None:
         self.record("sleep", lambda: self.inner.sleep(seconds), [seconds])
 
+    def monotonic(self) -> float:
+        return self.inner.monotonic()  # no system call: man 7 vdso
+
+    def set_timeout(self, fd: int, option: int, seconds: float) -> None:
+        call = lambda: self.inner.set_timeout(fd, option, seconds)  # noqa: E731
+        self.record("setsockopt", call, [fd, TIMEOUTS[option], seconds])
+
+    def established(self, fd: int) -> bool:
+        return self.record(  # type: ignore[no-any-return]
+            "getsockopt", lambda: self.inner.established(fd), [fd, "TCP_INFO"]
+        )
+
+    def set_async(self, fd: int, number: int) -> None:
+        self.record("fcntl", lambda: self.inner.set_async(fd, number), [fd, "O_ASYNC", number])
+
+    def sigtimedwait(self, numbers: Iterable[int], timeout: float | None) -> tuple[int, int] | None:
+        asked = sorted(numbers)
+        return self.record(  # type: ignore[no-any-return]
+            "sigtimedwait", lambda: self.inner.sigtimedwait(asked, timeout), [asked, timeout]
+        )
+
 
 class RecordingPoller:
     """poll(2). Its list is user memory: only the waiting is a system call."""
@@ -202,13 +231,12 @@ class RecordingEpoll(RecordingPoller):
         self.fileno, self.close = inner.fileno, inner.close
         self.register = self._control("EPOLL_CTL_ADD", inner.register)
         self.modify = self._control("EPOLL_CTL_MOD", inner.modify)
+        self.unregister = self._control("EPOLL_CTL_DEL", inner.unregister)
 
-    def _control(
-        self, operation: str, change: Callable[[int, int], None]
-    ) -> Callable[[int, int], None]:
-        def control(fd: int, eventmask: int) -> None:
-            arguments = [self.fileno(), operation, fd, eventmask]
-            self.kernel.record("epoll_ctl", lambda: change(fd, eventmask), arguments)
+    def _control(self, operation: str, change: Callable[..., None]) -> Callable[..., None]:
+        def control(fd: int, *eventmask: int) -> None:
+            arguments = [self.fileno(), operation, fd, *eventmask]
+            self.kernel.record("epoll_ctl", lambda: change(fd, *eventmask), arguments)
 
         return control
 

@@ -30,6 +30,7 @@ MODELS = {
     "poll": "the same, with a list and no such limit",
     "epoll": "tell the kernel once; hear only who is ready",
     "epoll-edge": "the same, edge-triggered: hear once, then read until EAGAIN",
+    "signals": "be told: a signal for each event",
 }
 
 

@@ -18,54 +18,75 @@ from __future__ import annotations
 
 import socket
 
-from iomodels.apps import CLOSE, Answer, App, Publisher, publishes
+from iomodels.apps import CLOSE, NOTHING, Answer, App, Publisher, is_timed, publishes
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
-from iomodels.servers.connections import IOV_MAX, WINDOW, close, remainder
+from iomodels.servers.alarms import Alarms
+from iomodels.servers.connections import IOV_MAX, LINGER, WINDOW, close, remainder
+
+LATE = -1  # what `read` says when the app's deadline has come
 
 
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener`, one client after the other, until the listener is shut down."""
+    alarms = Alarms(app, kernel)
     if publishes(app):
         app = Alone(app)
     kernel.set_blocking(listener, True)
     while (fd := accept(kernel, listener)) != STOPPED:
         if fd >= 0:
-            converse(fd, app, kernel)
+            converse(fd, app, kernel, alarms)
             close(kernel, fd)
         elif fd == FULL:
             kernel.sleep(PAUSE)
 
 
-def converse(fd: int, app: App, kernel: Kernel) -> None:
+def converse(fd: int, app: App, kernel: Kernel, alarms: Alarms) -> None:
     """Talk with one client until one of the two leaves; to close the fd is for the caller."""
     window = memoryview(bytearray(WINDOW))
     try:
+        alarms.opened(fd)
         answer = app.opened(fd)
         send(fd, answer, kernel)
         while not (answer and answer[-1] is CLOSE):
-            n = read(fd, window, kernel)
-            if n == 0:
+            n = read(fd, window, kernel, alarms)
+            if n > 0:
+                answer = app.received(fd, window[:n])
+            elif n == LATE and is_timed(app):
+                answer = app.expired(fd)
+            elif not (answer := last_words(fd, app, kernel)):
                 break
-            answer = app.received(fd, window[:n])
             send(fd, answer, kernel)
         else:  # we leave first: say so, and wait for the client to close (see connections.py)
             kernel.shutdown(fd, socket.SHUT_WR)
-            while read(fd, window, kernel):
+            alarms.set(fd, LINGER)
+            while read(fd, window, kernel, alarms) > 0:
                 pass
     except OSError:  # ECONNRESET, EPIPE: the client is gone, and there is nobody left to tell
         pass
     finally:
+        alarms.closed(fd)
         app.closed(fd)
 
 
-def read(fd: int, window: memoryview, kernel: Kernel) -> int:
+def read(fd: int, window: memoryview, kernel: Kernel, alarms: Alarms) -> int:
     """Sleep until bytes arrive, and return how many; 0 is the end of the stream."""
-    while True:
+    while not alarms.late(fd):
         try:
             return kernel.readv(fd, [window])
         except InterruptedError:
             continue
+        except BlockingIOError:  # SO_RCVTIMEO: have a look at the alarms
+            continue
+    return LATE
+
+
+def last_words(fd: int, app: App, kernel: Kernel) -> Answer:
+    """Say goodbye at the end of the stream, if the client is still there.
+
+    Then it was our end that was shut down for reading: we are told to stop (stopping.py).
+    """
+    return app.goodbye(fd) if is_timed(app) and kernel.established(fd) else NOTHING
 
 
 def send(fd: int, answer: Answer, kernel: Kernel) -> None:
@@ -105,6 +126,12 @@ class Alone:
         answer = [*answer, *self.letters]
         self.letters.clear()
         return answer
+
+    def expired(self, fd: int) -> Answer:
+        return self.app.expired(fd) if is_timed(self.app) else NOTHING
+
+    def goodbye(self, fd: int) -> Answer:
+        return self.app.goodbye(fd) if is_timed(self.app) else NOTHING
 
     def closed(self, fd: int) -> None:
         self.app.closed(fd)

@@ -19,14 +19,17 @@ it costs is a read that says EAGAIN after each message.
 
 Where it hurts:
 - An fd is on the list until its *open file description* is closed, not the number. After dup(2) or
-  fork(2), close(fd) leaves a ghost that keeps reporting a number which may be somebody else's by
-  now (man 7 epoll, "Questions and answers", 6). Here nobody dups a connection.
+  fork(2), close(fd) leaves a ghost: it keeps reporting a number which may be somebody else's by
+  now, and which epoll_ctl refuses, for it is closed (man 7 epoll, "Questions and answers", 6). The
+  loop never sleeps again. So each fd is taken off the list before it is closed, a system call for
+  each connection.
 - Regular files are refused with EPERM: they are always ready.
 - It tells who is ready; reading and writing is still ours. Compare io_uring.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from select import EPOLLET, EPOLLIN, EPOLLOUT
 
@@ -38,46 +41,52 @@ from iomodels.servers.connections import GONE, MORE, Connections
 log = logging.getLogger(__name__)
 
 
-def serve(listener: int, app: App, kernel: Kernel, trigger: str = "level") -> None:
-    """Serve `app` on `listener` until it is shut down; `trigger` is "level" or "edge"."""
+def serve(
+    listener: int, app: App, kernel: Kernel, trigger: str = "level", listens_for: int = EPOLLIN
+) -> None:
+    """Serve `app` on `listener` until it is shut down; `trigger` is "level" or "edge".
+
+    `listens_for` is how the listener is watched: see workers.py, where several processes do.
+    """
     loop = {"level": level_triggered, "edge": edge_triggered}.get(trigger)
     if loop is None:
         raise ValueError(f'trigger is "level" or "edge", not {trigger!r}')
-    connections = Connections(app, kernel)
-    kernel.set_blocking(listener, False)
     epoll = kernel.epoll()
+
+    def unwatch(fd: int) -> None:
+        with contextlib.suppress(OSError):  # ENOENT: it was not on the list; EBADF: it is closed
+            epoll.unregister(fd)
+
+    connections = Connections(app, kernel, unwatch)
+    kernel.set_blocking(listener, False)
     try:
-        epoll.register(listener, EPOLLIN)
-        loop(listener, kernel, epoll, connections)
+        epoll.register(listener, listens_for)
+        loop(listener, listens_for, kernel, epoll, connections)
     finally:
         connections.hang_up_all()
         epoll.close()
 
 
 def level_triggered(
-    listener: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
+    listener: int, listens_for: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
 ) -> None:
     """Do one step with each that is ready. Whoever has more to say is reported again."""
     wait, ready = epoll.poll, connections.ready
-    room = True
 
     def newcomer(fd: int) -> None:
         if (outcome := connections.opened(fd)) != GONE:
             register(epoll, fd, EPOLLOUT if outcome == EPOLLOUT else EPOLLIN, connections)
 
-    while True:
-        events = wait(-1 if room else PAUSE)
-        if not room:
-            epoll.modify(listener, EPOLLIN)
-            room = True
+    while not connections.over:
+        events = wait(connections.patience())
+        if late := connections.overdue():
+            events += [(fd, 0) for fd in late]
         for fd, event in events:
             if fd == listener:
                 verdict = accept_all(kernel, listener, newcomer)
-                if verdict == STOPPED:
-                    return
-                if verdict == FULL:
-                    epoll.modify(listener, 0)
-                    room = False
+                if mind_listener(verdict, event, listener, listens_for, epoll, connections):
+                    for blocked in connections.stop():
+                        epoll.modify(blocked, EPOLLOUT)
                 continue
             outcome = ready(fd)
             # Wait for room to send, or for something to read, never for both. Nearly always that
@@ -90,36 +99,54 @@ def level_triggered(
 
 
 def edge_triggered(
-    listener: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
+    listener: int, listens_for: int, kernel: Kernel, epoll: EpollPoller, connections: Connections
 ) -> None:
     """Keep whoever was reported in `hot` until it has said EAGAIN; one step each in a round."""
     wait, ready = epoll.poll, connections.ready
-    room = True
     hot: set[int] = set()
 
     def newcomer(fd: int) -> None:
         if connections.opened(fd) != GONE:
             register(epoll, fd, EPOLLIN | EPOLLOUT | EPOLLET, connections)
 
-    while True:
-        events = wait(0 if hot else -1 if room else PAUSE)
-        if not room:
-            epoll.modify(listener, EPOLLIN)  # the listener stays level-triggered: one that is
-            room = True  # left in the queue for want of room must be reported again
-        for fd, _ in events:
+    while not connections.over:
+        events = wait(0 if hot else connections.patience())
+        if late := connections.overdue():
+            events += [(fd, 0) for fd in late]
+        for fd, event in events:
             if fd != listener:
                 hot.add(fd)
                 continue
+            # The listener stays level-triggered: a client that is left in the queue for want of
+            # room must be reported again.
             verdict = accept_all(kernel, listener, newcomer)
-            if verdict == STOPPED:
-                return
-            if verdict == FULL:
-                epoll.modify(listener, 0)
-                room = False
+            if mind_listener(verdict, event, listener, listens_for, epoll, connections):
+                connections.stop()
         for fd in tuple(hot):
             if ready(fd) != MORE:
                 hot.discard(fd)
         connections.deliver()  # there is always an edge to come for those who must wait
+
+
+def mind_listener(
+    verdict: int,
+    event: int,
+    listener: int,
+    listens_for: int,
+    epoll: EpollPoller,
+    connections: Connections,
+) -> bool:
+    """Watch the listener, or for a while do not; return True when it was shut down.
+
+    Off and on the list, for an exclusive one cannot be modified (man 2 epoll_ctl, EPOLLEXCLUSIVE).
+    """
+    if verdict in (STOPPED, FULL):
+        connections.unwatch(listener)
+    if verdict == FULL:
+        connections.pause(listener, PAUSE)
+    elif verdict != STOPPED and not event:  # the pause is over
+        epoll.register(listener, listens_for)
+    return verdict == STOPPED
 
 
 def register(epoll: EpollPoller, fd: int, events: int, connections: Connections) -> None:

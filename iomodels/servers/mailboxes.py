@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from select import EPOLLIN
 
-from iomodels.apps import BACKLOG, CLOSE, NOTHING, Answer, Publisher
+from iomodels.apps import BACKLOG, CLOSE, NOTHING, Answer, Publisher, is_timed
 from iomodels.kernel import Kernel, live
 from iomodels.servers.blocking import send
 
@@ -102,6 +102,14 @@ class Posted:
 
     def received(self, fd: int, view: memoryview) -> Answer:
         return self.post(lambda: self.app.received(fd, view))
+
+    def expired(self, fd: int) -> Answer:
+        timed = self.app
+        return self.post(lambda: timed.expired(fd)) if is_timed(timed) else NOTHING
+
+    def goodbye(self, fd: int) -> Answer:
+        timed = self.app
+        return self.post(lambda: timed.goodbye(fd)) if is_timed(timed) else NOTHING
 
     def closed(self, fd: int) -> None:
         self.app.closed(fd)

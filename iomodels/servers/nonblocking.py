@@ -22,8 +22,8 @@ from iomodels.servers.connections import GONE, Connections
 
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener`, asking every client in turn, until the listener is shut down."""
-    connections = Connections(app, kernel)
     everybody: set[int] = set()
+    connections = Connections(app, kernel, everybody.discard)
 
     def newcomer(fd: int) -> None:
         if connections.opened(fd) != GONE:
@@ -31,10 +31,12 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
 
     kernel.set_blocking(listener, False)
     try:
-        while accept_all(kernel, listener, newcomer) != STOPPED:
+        while not connections.over:
+            if not connections.stopping and accept_all(kernel, listener, newcomer) == STOPPED:
+                connections.stop()
+            connections.overdue()
             for fd in tuple(everybody):
-                if connections.ready(fd) == GONE:
-                    everybody.discard(fd)
+                connections.ready(fd)
             connections.deliver()
     finally:
         connections.hang_up_all()

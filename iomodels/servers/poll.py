@@ -12,6 +12,7 @@ to the next is nearly nothing, and yet all of it is said again. epoll says it on
 
 from __future__ import annotations
 
+import contextlib
 from select import POLLIN, POLLOUT
 
 from iomodels.apps import App
@@ -22,9 +23,13 @@ from iomodels.servers.connections import GONE, Connections
 
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener` until it is shut down."""
-    connections = Connections(app, kernel)
     watched = kernel.poll()  # Python keeps the array for us; it is user memory all the same
-    room = True
+
+    def unwatch(fd: int) -> None:
+        with contextlib.suppress(KeyError):
+            watched.unregister(fd)
+
+    connections = Connections(app, kernel, unwatch)
 
     def newcomer(fd: int) -> None:
         if (outcome := connections.opened(fd)) != GONE:
@@ -33,24 +38,24 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
     kernel.set_blocking(listener, False)
     watched.register(listener, POLLIN)
     try:
-        while True:
-            events = watched.poll(None if room else PAUSE * 1000)
-            if not room:
-                watched.modify(listener, POLLIN)
-                room = True
+        while not connections.over:
+            patience = connections.patience()
+            events = watched.poll(None if patience is None else patience * 1000)
+            if late := connections.overdue():
+                events += [(fd, 0) for fd in late]
             for fd, _ in events:
                 if fd == listener:
                     verdict = accept_all(kernel, listener, newcomer)
-                    if verdict == STOPPED:
-                        return
+                    watched.modify(listener, 0 if verdict == FULL else POLLIN)
                     if verdict == FULL:
-                        watched.modify(listener, 0)
-                        room = False
+                        connections.pause(listener, PAUSE)
+                    elif verdict == STOPPED:
+                        watched.unregister(listener)
+                        for blocked in connections.stop():
+                            watched.modify(blocked, POLLOUT)
                     continue
                 outcome = connections.ready(fd)
-                if outcome == GONE:
-                    watched.unregister(fd)
-                else:
+                if outcome != GONE:
                     watched.modify(fd, POLLOUT if outcome == POLLOUT else POLLIN)
             for fd in connections.deliver():
                 watched.modify(fd, POLLOUT)

@@ -28,6 +28,7 @@ from typing import NoReturn
 from iomodels.apps import App, Publisher, publishes
 from iomodels.kernel import Kernel, live
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
+from iomodels.servers.alarms import Alarms
 from iomodels.servers.blocking import converse
 from iomodels.servers.connections import close
 from iomodels.servers.mailboxes import Mailbox, Posted, Relay, hear
@@ -85,10 +86,10 @@ def child(fd: int, listener: int, app: App, kernel: Kernel, end: int) -> NoRetur
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too
         signal.signal(signal.SIGTERM, lambda *_: end_of_stream(fd, kernel))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        alarms = Alarms(app, kernel)
         if publishes(app):
-            converse(fd, by_mail(fd, app, kernel, end), kernel)
-        else:
-            converse(fd, app, kernel)
+            app = by_mail(fd, app, kernel, end)
+        converse(fd, app, kernel, alarms)
         status = 0
     except BaseException:
         traceback.print_exc()

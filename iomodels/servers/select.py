@@ -35,44 +35,67 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener` until it is shut down. ValueError if its number is too high."""
     if listener >= FD_SETSIZE:
         raise ValueError(f"select cannot watch fd {listener}: its sets end at {FD_SETSIZE - 1}")
-    connections = Connections(app, kernel)
     reading, writing = {listener}, set[int]()
+
+    def unwatch(fd: int) -> None:
+        reading.discard(fd)
+        writing.discard(fd)
+
+    connections = Connections(app, kernel, unwatch)
+
+    def watch(fd: int, outcome: int) -> None:
+        to, away = (writing, reading) if outcome == POLLOUT else (reading, writing)
+        to.add(fd)
+        away.discard(fd)
 
     def newcomer(fd: int) -> None:
         if fd >= FD_SETSIZE:
             refuse(fd, kernel)
         elif (outcome := connections.opened(fd)) != GONE:
-            (writing if outcome == POLLOUT else reading).add(fd)
+            watch(fd, outcome)
 
     kernel.set_blocking(listener, False)
     try:
-        while True:
-            timeout = None if listener in reading else PAUSE
-            readable, writable, _ = kernel.select(reading, writing, (), timeout)
-            reading.add(listener)
-            for fd in readable + writable:
+        while not connections.over:
+            ready = ask(reading, writing, connections.patience(), kernel)
+            for fd in ready + connections.overdue():
                 if fd == listener:
                     verdict = accept_all(kernel, listener, newcomer)
-                    if verdict == STOPPED:
-                        return
+                    reading.add(listener)
                     if verdict == FULL:
-                        reading.discard(listener)  # for one call
-                    continue
-                outcome = connections.ready(fd)
-                if outcome == GONE:
-                    reading.discard(fd)
-                    writing.discard(fd)
-                elif outcome == POLLOUT:
-                    reading.discard(fd)
-                    writing.add(fd)
-                elif fd in writing:
-                    writing.discard(fd)
-                    reading.add(fd)
+                        reading.discard(listener)
+                        connections.pause(listener, PAUSE)
+                    elif verdict == STOPPED:
+                        reading.discard(listener)
+                        for blocked in connections.stop():
+                            watch(blocked, POLLOUT)
+                elif (outcome := connections.ready(fd)) != GONE:
+                    watch(fd, outcome)
             for fd in connections.deliver():
-                reading.discard(fd)
-                writing.add(fd)
+                watch(fd, POLLOUT)
     finally:
         connections.hang_up_all()
+
+
+def ask(reading: set[int], writing: set[int], patience: float | None, kernel: Kernel) -> list[int]:
+    """Return those that are ready. Where one of them is not open, select says EBADF, and not who.
+
+    Then each is asked about alone. It was closed by somebody else, for we take ours off first.
+    """
+    try:
+        readable, writable, _ = kernel.select(reading, writing, (), patience)
+        return readable + writable
+    except OSError:
+        return [fd for fd in (*reading, *writing) if not is_open(fd, kernel)]
+
+
+def is_open(fd: int, kernel: Kernel) -> bool:
+    """Tell whether select can watch an fd."""
+    try:
+        kernel.select((fd,), (), (), 0)
+    except OSError:
+        return False
+    return True
 
 
 def refuse(fd: int, kernel: Kernel) -> None:

@@ -7,10 +7,12 @@ call returns, which may be never. pselect(2) and signalfd(2) were made against t
 Here the signals are blocked, and one thread does nothing but wait for them, in sigwait(3). When
 one comes, it shuts sockets down, for shutdown(2) wakes whoever sleeps on them, with no race:
 
-1. the listener: accept says EINVAL, select, poll and epoll report it, and the server ends;
-2. after a moment, every connection of the server, for reading: a server that sleeps in a read, as
-   the blocking one does, reads the end of the stream, and says its last words;
-3. after the grace period, for writing too: nobody sleeps any more.
+1. The listener: accept says EINVAL, select, poll and epoll report it, and the server begins to end.
+   That resets the clients who still wait in its queue. So the queue is made as short as can be
+   first, that nobody joins it, and the server has a moment to take those who are there.
+2. After a second, every connection of the server, for reading: a server that sleeps in a read, as
+   the blocking one does, reads the end of the stream, and says its last words.
+3. After the grace period, for writing too: nobody sleeps any more.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
-from iomodels.kernel import borrowed, is_internet, live
+from iomodels.kernel import TCP_INFO_QUEUE, borrowed, is_internet, live
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 MOMENT = 0.1  # seconds between two looks
+QUEUE = 0.2  # seconds that the server has to empty the accept queue
+READING = 1.0  # seconds until nothing more is read from any connection
 GRACE = 2.0  # seconds until connections that cannot send are cut off
 
 
@@ -56,16 +61,42 @@ def wait_and_stop(listener: int, over: threading.Event) -> None:
     if over.is_set():
         return
     port = local_port(listener)
+    empty_queue(listener)
     with contextlib.suppress(OSError):
         live.shutdown(listener, socket.SHUT_RDWR)
     waited = 0.0
     while not over.wait(MOMENT):
         waited += MOMENT
+        if waited < READING:
+            continue
         how = socket.SHUT_RD if waited < GRACE else socket.SHUT_RDWR
         for name in os.listdir("/proc/self/fd"):
             if local_port(int(name)) == port:
                 with contextlib.suppress(OSError):
                     live.shutdown(int(name), how)
+
+
+def empty_queue(listener: int) -> None:
+    """Let nobody join the accept queue, and wait a while until the server has emptied it.
+
+    listen(2) on a socket that listens changes the length of its queue.
+    """
+    sock = borrowed(listener)
+    try:
+        sock.listen(0)
+        end = live.monotonic() + QUEUE
+        while waiting(sock) and live.monotonic() < end:
+            live.sleep(0.005)
+    except OSError:
+        pass  # it has been shut down before
+    finally:
+        sock.detach()
+
+
+def waiting(listener: socket.socket) -> int:
+    """How many clients wait in the accept queue (tcpi_unacked of a listener, man 7 tcp)."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 4)
+    return int.from_bytes(info[TCP_INFO_QUEUE:], sys.byteorder)
 
 
 def local_port(fd: int) -> int | None:

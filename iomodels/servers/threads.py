@@ -17,12 +17,15 @@ Where it hurts:
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import threading
 
 from iomodels.apps import App, Publisher, publishes
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
+from iomodels.servers.alarms import Alarms
 from iomodels.servers.blocking import converse
 from iomodels.servers.connections import close
 from iomodels.servers.mailboxes import Mailbox, Posted
@@ -33,32 +36,36 @@ log = logging.getLogger(__name__)
 def serve(listener: int, app: App, kernel: Kernel) -> None:
     """Serve `app` on `listener`, a thread for each client, until the listener is shut down.
 
-    Returns when the last client has left.
+    Then each thread hears the end of the stream, and says its last words.
     """
-    threads: set[threading.Thread] = set()
+    threads: dict[threading.Thread, int] = {}  # and the fd of each
+    alarms = Alarms(app, kernel)
     hold = Publication(app, kernel).converse if publishes(app) else converse
 
     def talk(fd: int) -> None:
         try:
-            hold(fd, app, kernel)
+            hold(fd, app, kernel, alarms)
         finally:
+            del threads[threading.current_thread()]
             close(kernel, fd)
-            threads.discard(threading.current_thread())
 
     kernel.set_blocking(listener, True)
     while (fd := accept(kernel, listener)) != STOPPED:
         if fd >= 0:
             thread = threading.Thread(target=talk, args=(fd,), name=f"connection-{fd}")
-            threads.add(thread)
+            threads[thread] = fd
             try:
                 thread.start()
             except RuntimeError:  # clone(2) said EAGAIN
-                threads.discard(thread)
+                del threads[thread]
                 log.warning("no thread for fd %d: %d run already; closed it", fd, len(threads))
                 close(kernel, fd)
         elif fd == FULL:
             kernel.sleep(PAUSE)
 
+    for fd in tuple(threads.values()):
+        with contextlib.suppress(OSError):  # it has ended in the meantime
+            kernel.shutdown(fd, socket.SHUT_RD)  # wakes the read that it sleeps in
     for thread in tuple(threads):
         thread.join()
 
@@ -73,12 +80,13 @@ class Publication:
         self.order = threading.Lock()  # all clients get all letters in the same order
         app.publish = lambda data: self.mine.letters.append(data)
 
-    def converse(self, fd: int, app: App, kernel: Kernel) -> None:
+    def converse(self, fd: int, app: App, kernel: Kernel, alarms: Alarms) -> None:
         """Hold one conversation by mailbox."""
         self.mine.letters = []
         mailbox = self.mailboxes[fd] = Mailbox(fd, kernel)
         try:
-            converse(fd, Posted(self.app, mailbox, self.mine.letters, self.publish), kernel)
+            posted = Posted(self.app, mailbox, self.mine.letters, self.publish)
+            converse(fd, posted, kernel, alarms)
         finally:
             del self.mailboxes[fd]
             mailbox.close()
