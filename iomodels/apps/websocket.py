@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from iomodels.apps import CLOSE
-from iomodels.websocket import BatchApp, Buffer, MessageApp, WebSocket, reply
+from iomodels.websocket import BatchApp, Buffer, MessageApp, Timeouts, WebSocket, reply
 
 if TYPE_CHECKING:
     from iomodels.websocket.parser import Row
@@ -32,9 +32,9 @@ class BatchEcho(BatchApp):
         return reply(window, rows)
 
 
-def echo() -> WebSocket:
+def echo(timeouts: Timeouts | None = None) -> WebSocket:
     """The echo that needs nothing but Python."""
-    return WebSocket(Echo(), end=CLOSE)
+    return WebSocket(Echo(), timeouts=timeouts, end=CLOSE)
 
 
 def scanned_echo() -> WebSocket:

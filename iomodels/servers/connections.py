@@ -236,7 +236,7 @@ class Connections:
         for key in self.deadlines.due():
             fd, ours = divmod(key, 2)
             state = self.states[fd] if fd < len(self.states) else FREE
-            if state in (BLOCKED, LAST) and not ours:
+            if state > OPEN and not ours:
                 # The app waits for a client from whom we do not read: that is not its fault.
                 self.deadlines.set(key, 1.0)
                 continue

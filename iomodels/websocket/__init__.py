@@ -7,6 +7,7 @@
     scan.py         the batch scanner: a whole window at once, compiled; the same rows
     reply.py        an echo, built over its own request
     rules.py        messages from frames: fragments, UTF-8, limits
+    timeouts.py     how long a client may take
     connection.py   all of it together, for a server: `WebSocket`
     anatomy.py      a frame taken apart, for people
 
@@ -32,10 +33,12 @@ from iomodels.websocket.frames import (
 from iomodels.websocket.handshake import Handshake, Request
 from iomodels.websocket.masking import Buffer
 from iomodels.websocket.reply import reply
+from iomodels.websocket.timeouts import NEVER, Timeouts
 
 __all__ = [
     "BINARY",
     "END",
+    "NEVER",
     "TEXT",
     "App",
     "BatchApp",
@@ -47,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "Reply",
     "Request",
+    "Timeouts",
     "WebSocket",
     "encode",
     "reply",

@@ -13,6 +13,11 @@ A read takes one of three ways:
    scanner, all frames.
 All three keep the same rules.
 
+A deadline is the one thing that a connection waits for: the end of its request, of a message, a
+sign of life, the answer to a Close frame (timeouts.py). Messages do not move it, for that would
+cost something for each. Whoever was silent when it comes has become QUIET, and the next message
+finds that; only who is still QUIET at the next one is asked for a sign of life.
+
 No I/O happens here. The answers are buffers, many of them views into the window that was handed
 in, and must be sent or copied before the window is used again.
 """
@@ -20,6 +25,7 @@ in, and must be sent or copied before the window is used again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from iomodels.websocket.frames import (
@@ -39,12 +45,13 @@ from iomodels.websocket.frames import (
     encode_header,
     parse_close,
 )
-from iomodels.websocket.handshake import Handshake, Request
+from iomodels.websocket.handshake import Handshake, Request, response
 from iomodels.websocket.masking import Buffer, unmask
 from iomodels.websocket.parser import Row, parse
 from iomodels.websocket.reply import reply
 from iomodels.websocket.rules import Unfinished, check_text, spare
 from iomodels.websocket.short import one
+from iomodels.websocket.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from iomodels.websocket.scan import Array
@@ -56,6 +63,10 @@ OPEN: Final = 2  # open, and between two messages
 BUSY: Final = 3  # open, in the middle of a frame or message: see `unfinished`
 CLOSING: Final = 4  # our Close frame is on its way; waits for the client's
 ENDED: Final = 5  # over; nothing more is sent or read
+QUIET: Final = 6  # as OPEN, and nothing has come since the deadline was last set
+PINGED: Final = 7  # as QUIET, and we have asked for a sign of life
+
+AT_WORK = (OPEN, BUSY, QUIET, PINGED)  # messages may go both ways
 
 END: Final[Buffer] = memoryview(b"")  # the last buffer of an answer after which to hang up
 MANY: Final = 64  # buffers above which an answer is joined: one copy costs less than so many
@@ -108,6 +119,7 @@ class WebSocket:
     handshake  how to answer requests
     limit      bytes that a message, and so a frame, may have; above it: close code 1009
     scanner    use the batch scanner, if numba is there
+    timeouts   how long a client may take
     end        the buffer that comes last in an answer after which to close the connection
     """
 
@@ -118,10 +130,13 @@ class WebSocket:
         handshake: Handshake | None = None,
         limit: int = 1 << 20,
         scanner: bool = False,
+        timeouts: Timeouts | None = None,
         end: Buffer = END,
     ) -> None:
         self.app, self.limit, self.end = app, limit, end
         self.handshake = handshake or Handshake()
+        self.timeouts = timeouts or Timeouts()
+        self.write_timeout = self.timeouts.write
         self.states = bytearray(64)  # by fd
         self.requests: dict[int, bytearray] = {}  # by fd: half a request
         self.unfinished: dict[int, Unfinished] = {}  # by fd: half a frame, half a message
@@ -141,11 +156,15 @@ class WebSocket:
 
     # --- what a server calls ---
 
+    deadline: Callable[[int, float], None] = staticmethod(lambda fd, seconds: None)
+    """Set by the server: have it call `expired(fd)` in so many seconds, or never if it is 0."""
+
     def opened(self, fd: int) -> Sequence[Buffer]:
         """Take note of a new connection. Nothing is sent: the client speaks first."""
         if fd >= len(self.states):
             self.states.extend(bytes(fd + 1))  # doubles: a byte per fd, and few copies
         self.states[fd] = HANDSHAKE
+        self.deadline(fd, self.timeouts.read_header)
         return ()
 
     def received(self, fd: int, view: memoryview) -> Sequence[Buffer]:
@@ -163,6 +182,8 @@ class WebSocket:
                 return (view[4:],)
             return () if said is None else self._framed(fd, said)
         answer: list[Buffer] = []
+        if self.states[fd] in (QUIET, PINGED):
+            self._sign_of_life(fd)
         try:
             if self.states[fd] == HANDSHAKE:
                 view = view[self._shake_hands(fd, view, answer) :]
@@ -187,18 +208,45 @@ class WebSocket:
         """
         state = self.states[fd]
         if state == HANDSHAKE:
-            self.requests.pop(fd, None)
-            self.states[fd] = ENDED
+            self._over(fd)
             return (self.end,)
-        if state not in (OPEN, BUSY):
+        if state not in AT_WORK:
             return ()
         frame = encode_close(code, reason)
-        self.states[fd] = CLOSING
+        self._closing(fd)
         return (frame,)
+
+    def goodbye(self, fd: int) -> Sequence[Buffer]:
+        """Begin to end a connection because the server does; return what to send."""
+        return self.close(fd, CloseCode.GOING_AWAY)
+
+    def expired(self, fd: int) -> Sequence[Buffer]:
+        """Be told that the deadline has come; return what to send."""
+        state = self.states[fd]
+        answer: list[Buffer] = []
+        if state == OPEN:
+            self.states[fd] = QUIET
+            self.deadline(fd, self.timeouts.idle / 2)
+        elif state == QUIET:
+            self.states[fd] = PINGED
+            self.deadline(fd, self.timeouts.pong)
+            answer = [encode(PING, b"")]
+        elif state == HANDSHAKE:
+            self._over(fd)
+            late = "The request did not arrive in time.\n"
+            answer = [response(HTTPStatus.REQUEST_TIMEOUT, late.encode()), self.end]
+        elif state == BUSY:
+            late = f"a message took longer than {self.timeouts.read:g} s"
+            self._fail(fd, ProtocolError(CloseCode.POLICY_VIOLATION, late), answer)
+            answer.append(self.end)
+        elif state in (PINGED, CLOSING):  # nobody is there to be told
+            self._ended(fd, CloseCode.ABNORMAL_CLOSURE)
+            answer = [self.end]
+        return answer
 
     def is_open(self, fd: int) -> bool:
         """Tell whether messages may be sent: after the handshake, and before any Close frame."""
-        return fd < len(self.states) and self.states[fd] in (OPEN, BUSY)
+        return fd < len(self.states) and self.states[fd] in AT_WORK
 
     def closed(self, fd: int) -> None:
         """Forget a connection, which is gone, for whatever reason."""
@@ -206,7 +254,7 @@ class WebSocket:
         self.requests.pop(fd, None)
         self.unfinished.pop(fd, None)
         self.states[fd] = FREE
-        if state in (OPEN, BUSY, CLOSING):
+        if state in AT_WORK or state == CLOSING:
             self.app.closed(fd, CloseCode.ABNORMAL_CLOSURE)
 
     # --- from bytes to frames ---
@@ -228,9 +276,10 @@ class WebSocket:
         self.requests.pop(fd, None)
         answer.append(done.response)
         if done.request is None:
-            self.states[fd] = ENDED
+            self._over(fd)
         else:
             self.states[fd] = OPEN
+            self.deadline(fd, self.timeouts.idle / 2)
             greeting = self.app.opened(fd, done.request)
             if greeting is not None:
                 answer += self._framed(fd, greeting)
@@ -241,7 +290,9 @@ class WebSocket:
         spare.reclaim()
         part = self.unfinished.pop(fd, None) or Unfinished(self._unmask)
         start, stop = 0, len(view)
+        begun = False  # whether what is unfinished at the end has begun in this read
         while start < stop:
+            begun = begun or part.is_empty()
             if part.between_frames():
                 start = self._whole_frames(fd, part, view, start, answer)
             if start < stop and self.states[fd] != ENDED:
@@ -251,8 +302,13 @@ class WebSocket:
         empty = part.is_empty()
         if not empty:
             self.unfinished[fd] = part
-        if self.states[fd] != CLOSING:
-            self.states[fd] = OPEN if empty else BUSY
+        if self.states[fd] == CLOSING:
+            return
+        if not empty and begun:
+            self.deadline(fd, self.timeouts.read)
+        elif empty and self.states[fd] == BUSY:
+            self.deadline(fd, self.timeouts.idle / 2)
+        self.states[fd] = OPEN if empty else BUSY
 
     def _parse_frames(
         self, fd: int, part: Unfinished, view: memoryview, start: int, answer: list[Buffer]
@@ -390,7 +446,7 @@ class WebSocket:
     def _framed(self, fd: int, said: str | Buffer | Close) -> Sequence[Buffer]:
         """Put what the app said into frames. A payload is not copied."""
         if isinstance(said, Close):
-            self.states[fd] = CLOSING
+            self._closing(fd)
             return (encode_close(said.code, said.reason),)
         if isinstance(said, str):
             text = said.encode()
@@ -403,8 +459,25 @@ class WebSocket:
             answer.append(encode_close(error.code, error.reason))
         self._ended(fd, error.code)
 
+    def _sign_of_life(self, fd: int) -> None:
+        """Something has come from a client that was silent."""
+        if self.states[fd] == PINGED:
+            self.deadline(fd, self.timeouts.idle / 2)
+        self.states[fd] = OPEN
+
+    def _closing(self, fd: int) -> None:
+        """Our Close frame goes out; the client has so long to answer it."""
+        self.states[fd] = CLOSING
+        self.deadline(fd, self.timeouts.close)
+
     def _ended(self, fd: int, code: int) -> None:
         """The connection is over; the socket is for the server to close."""
-        self.states[fd] = ENDED
-        self.unfinished.pop(fd, None)
+        self._over(fd)
         self.app.closed(fd, code)
+
+    def _over(self, fd: int) -> None:
+        """Let go of all that is known of a connection; nothing more is sent or read."""
+        self.states[fd] = ENDED
+        self.requests.pop(fd, None)
+        self.unfinished.pop(fd, None)
+        self.deadline(fd, 0)

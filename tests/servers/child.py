@@ -17,10 +17,12 @@ from functools import partial
 from typing import Any
 
 from iomodels.apps import app
+from iomodels.apps.websocket import echo
 from iomodels.kernel.faulty import Faults, FaultyKernel
 from iomodels.servers import server
 from iomodels.servers.listening import listen
 from iomodels.servers.stopping import stop_on_signals
+from iomodels.websocket import Timeouts
 
 
 class CountingKernel(FaultyKernel):
@@ -43,7 +45,13 @@ def open_fds() -> set[str]:
 
 
 def main(
-    model: str, faults: dict[str, Any], seed: int, resets: int, limit: int, app_name: str
+    model: str,
+    faults: dict[str, Any],
+    seed: int,
+    resets: int,
+    limit: int,
+    app_name: str,
+    timeouts: dict[str, float],
 ) -> None:
     logging.basicConfig(format="%(message)s")
     if limit:
@@ -53,7 +61,8 @@ def main(
     before = open_fds()
     with listen() as listener, stop_on_signals(listener.fileno()):
         print(json.dumps(listener.getsockname()), flush=True)
-        server(model)(listener.fileno(), app(app_name), kernel)
+        served = echo(Timeouts(**timeouts)) if timeouts else app(app_name)
+        server(model)(listener.fileno(), served, kernel)
     left = sorted(open_fds() - before)
     threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     print(json.dumps({"left": left, "threads": threads, "accepts": kernel.accepts}), flush=True)

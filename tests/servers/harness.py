@@ -70,12 +70,16 @@ def running(
     seed: int = 0,
     limit: int = 0,
     app: str = "echo",
+    timeouts: dict[str, float] | None = None,
 ) -> Iterator[Running]:
-    """Run a server until the block ends; `limit` caps its descriptors. Its end is checked too."""
+    """Run a server until the block ends; `limit` caps its descriptors. Its end is checked too.
+
+    With `timeouts`, it serves a WebSocket echo that has these.
+    """
     read_end, write_end = os.pipe()
     order = {
         "model": model, "faults": faults or {}, "seed": seed, "resets": write_end, "limit": limit,
-        "app_name": app,
+        "app_name": app, "timeouts": timeouts or {},
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.servers.child", json.dumps(order)],
