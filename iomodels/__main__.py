@@ -19,7 +19,7 @@ import click
 from iomodels.apps import APPS, app
 from iomodels.kernel import LINUX, live
 from iomodels.measure.dialogues import DIALOGUES
-from iomodels.servers import MODELS, server
+from iomodels.servers import MODELS, SHARE_PORT, server
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,7 +102,7 @@ SIGNS = {"full": "✓", "less": "~ less", "missing": "✗ missing"}
 
 SERVE_HELP = (
     "Serve with one of the models until SIGINT or SIGTERM.\n\n\b\nMODEL is one of\n"
-    + "\n".join(f"  {name:11}  {idea}" for name, idea in MODELS.items())
+    + "\n".join(f"  {name:{max(map(len, MODELS))}}  {idea}" for name, idea in MODELS.items())
 )
 
 
@@ -123,7 +123,7 @@ def serve(model: str, app_name: str, host: str, port: int) -> None:
     logging.basicConfig(format="iomodels: %(message)s")
     raise_soft_limit()
     try:
-        listener = listen(host, port)
+        listener = listen(host, port, share=model in SHARE_PORT)
     except (OSError, UnicodeError) as error:
         raise click.ClickException(why_not_listening(host, port, error)) from None
     with listener, stop_on_signals(listener.fileno()):

@@ -21,7 +21,7 @@ from iomodels.servers import MODELS, server
 from iomodels.servers.listening import listen
 from iomodels.servers.stopping import local_port
 
-IN_ONE_PROCESS = [model for model in MODELS if model != "processes"]
+IN_ONE_PROCESS = [m for m in MODELS if m != "processes" and not m.startswith("workers")]
 
 
 def test_the_live_kernel_is_not_a_wrapper() -> None:

@@ -41,13 +41,16 @@ def hold_leash() -> None:
     os._exit(1)
 
 
-def run(serve: Callable[[int], None], cpu: str = "") -> None:
-    """Listen, say where, and let `serve` do the rest with the listener's fd until it returns."""
+def run(serve: Callable[[int], None], cpu: str = "", *, share: bool = False) -> None:
+    """Listen, say where, and let `serve` do the rest with the listener's fd until it returns.
+
+    `share`: on a port that other sockets may share.
+    """
     logging.basicConfig(format="%(message)s")
     if cpu:
         os.sched_setaffinity(0, {int(cpu)})
     raise_soft_limit()
-    with listen() as listener, stop_on_signals(listener.fileno()):
+    with listen(share=share) as listener, stop_on_signals(listener.fileno()):
         threading.Thread(target=hold_leash, daemon=True).start()
         say(address=listener.getsockname(), used=asdict(usage()))
         serve(listener.fileno())
@@ -57,7 +60,8 @@ def run(serve: Callable[[int], None], cpu: str = "") -> None:
 def main(model: str, app_name: str, cpu: str = "") -> None:
     """Serve an app with a model."""
     serve = servers.server(model)
-    run(lambda listener: serve(listener, apps.app(app_name), live), cpu)
+    share = model in servers.SHARE_PORT
+    run(lambda listener: serve(listener, apps.app(app_name), live), cpu, share=share)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from iomodels.apps import App
 from iomodels.kernel import Kernel
 
-__all__ = ["MODELS", "Serve", "server"]
+__all__ = ["MODELS", "SHARE_PORT", "Serve", "server"]
 
 Serve = Callable[[int, App, Kernel], None]
 
@@ -31,7 +31,12 @@ MODELS = {
     "epoll": "tell the kernel once; hear only who is ready",
     "epoll-edge": "the same, edge-triggered: hear once, then read until EAGAIN",
     "signals": "be told: a signal for each event",
+    "workers-exclusive": "epoll in several processes, which watch one listener",
+    "workers-reuseport": "epoll in several processes, each with a listener on the same port",
 }
+
+SHARE_PORT = {"workers-reuseport"}  # these need a listener made by listen(share=True)
+VARIANT = {"epoll": "trigger", "workers": "share"}  # what stands behind the hyphen
 
 
 def server(model: str) -> Serve:
@@ -42,6 +47,6 @@ def server(model: str) -> Serve:
     """
     if model not in MODELS:
         raise ValueError(f"no model named {model!r}; there are {', '.join(MODELS)}")
-    name, _, trigger = model.partition("-")
-    serve = importlib.import_module(f"iomodels.servers.{name}").serve
-    return functools.partial(serve, trigger=trigger) if trigger else serve
+    name, _, variant = model.partition("-")
+    serve: Serve = importlib.import_module(f"iomodels.servers.{name}").serve
+    return functools.partial(serve, **{VARIANT[name]: variant}) if variant else serve

@@ -42,11 +42,18 @@ log = logging.getLogger(__name__)
 
 
 def serve(
-    listener: int, app: App, kernel: Kernel, trigger: str = "level", listens_for: int = EPOLLIN
+    listener: int,
+    app: App,
+    kernel: Kernel,
+    trigger: str = "level",
+    *,
+    listens_for: int = EPOLLIN,
+    guest: int = -1,
 ) -> None:
     """Serve `app` on `listener` until it is shut down; `trigger` is "level" or "edge".
 
-    `listens_for` is how the listener is watched: see workers.py, where several processes do.
+    `listens_for` is how the listener is watched, `guest` an fd that is a client from the start: see
+    workers.py, where several processes listen.
     """
     loop = {"level": level_triggered, "edge": edge_triggered}.get(trigger)
     if loop is None:
@@ -61,6 +68,9 @@ def serve(
     kernel.set_blocking(listener, False)
     try:
         epoll.register(listener, listens_for)
+        if guest >= 0:
+            connections.opened(guest)
+            epoll.register(guest, EPOLLIN)
         loop(listener, listens_for, kernel, epoll, connections)
     finally:
         connections.hang_up_all()

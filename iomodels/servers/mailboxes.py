@@ -17,13 +17,14 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 
 from iomodels.apps import BACKLOG, CLOSE, NOTHING, Answer, Publisher, is_timed
 from iomodels.kernel import Kernel, live
 from iomodels.servers.blocking import send
 
 LETTER = 64 * 1024  # bytes that can be published at once to other processes
+LETTERS = 4096  # that may wait for a process which does not read them
 
 
 class Mailbox:
@@ -142,6 +143,7 @@ class Relay:
     def __init__(self) -> None:
         self.epoll = live.epoll()
         self.ends: set[int] = set()  # ours; each child has the other one
+        self.waiting: dict[int, list[bytes]] = {}  # by end: letters for which there was no room
         bell, rope = socket.socketpair()
         self.bell, self.rope = bell.detach(), rope.detach()  # to close the rope rings the bell
         self.epoll.register(self.bell, EPOLLIN)
@@ -166,9 +168,13 @@ class Relay:
         """Pass on letters until the bell rings."""
         letter = bytearray(LETTER)
         while True:
-            for fd, _ in self.epoll.poll():
+            for fd, event in self.epoll.poll():
                 if fd == self.bell:
                     return
+                if fd in self.waiting:
+                    self.pass_on(fd)
+                if not event & ~EPOLLOUT:
+                    continue
                 try:
                     n = live.readv(fd, [letter])
                 except OSError:
@@ -177,24 +183,30 @@ class Relay:
                     self.drop(fd)
                     continue
                 for end in tuple(self.ends):
-                    self.pass_on(end, memoryview(letter)[:n])
+                    self.waiting.setdefault(end, []).append(bytes(letter[:n]))
+                    self.pass_on(end)
 
-    def pass_on(self, end: int, letter: memoryview) -> None:
-        """Tell a child. One whose client does not read is told no more, and so hangs up.
-
-        What it has to say at its end can still be heard.
-        """
+    def pass_on(self, end: int) -> None:
+        """Tell a child what there is room for; the rest when there is more."""
+        letters = self.waiting[end]
         try:
-            live.writev(end, (letter,))
+            while letters:
+                live.write(end, letters[0])
+                del letters[0]
         except BlockingIOError:
-            live.shutdown(end, socket.SHUT_WR)
+            if len(letters) < LETTERS:
+                return self.epoll.modify(end, EPOLLIN | EPOLLOUT)
+            live.shutdown(end, socket.SHUT_WR)  # it is told no more, and so hangs up
         except OSError:
             pass  # it was told no more, or is about to end
+        del self.waiting[end]
+        self.epoll.modify(end, EPOLLIN)
 
     def drop(self, end: int) -> None:
         """Forget a child. Take its end off the list first: a fork may hold a copy of it open."""
         if end in self.ends:
             self.ends.discard(end)
+            self.waiting.pop(end, None)
             self.epoll.unregister(end)
             live.close(end)
 

@@ -127,13 +127,13 @@ def reap(children: set[int], kernel: Kernel) -> None:
                 log.warning("process %d ended with status %d", pid, exit_code)
 
 
-def stop(children: set[int], kernel: Kernel) -> None:
+def stop(children: set[int], kernel: Kernel, grace: float = GRACE) -> None:
     """End all children: SIGTERM lets each finish what it has read, SIGKILL ends the rest.
 
-    SIGTERM goes out again and again, for one that arrives just before the child goes to sleep in
-    readv is handled only when it wakes (the race that pselect(2) was made for).
+    SIGTERM goes out again and again for `grace` seconds, for one that arrives just before the child
+    goes to sleep in readv is handled only when it wakes (the race that pselect(2) was made for).
     """
-    for number in (signal.SIGTERM,) * int(GRACE / ROUND) + (signal.SIGKILL,) * 50:
+    for number in (signal.SIGTERM,) * int(grace / ROUND) + (signal.SIGKILL,) * 50:
         reap(children, kernel)
         if not children:
             return

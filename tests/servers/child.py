@@ -16,13 +16,14 @@ import threading
 from functools import partial
 from typing import Any
 
-from iomodels.apps import app
+from iomodels.apps import App, app
 from iomodels.apps.websocket import echo
 from iomodels.kernel.faulty import Faults, FaultyKernel
-from iomodels.servers import server
-from iomodels.servers.listening import listen
+from iomodels.servers import SHARE_PORT, server
+from iomodels.servers.listening import BACKLOG, listen
 from iomodels.servers.stopping import stop_on_signals
 from iomodels.websocket import Timeouts
+from tests.servers.unruly import Unruly
 
 
 class CountingKernel(FaultyKernel):
@@ -44,6 +45,13 @@ def open_fds() -> set[str]:
     return found
 
 
+def made(app_name: str, timeouts: dict[str, float]) -> App:
+    """The app of this name, or a WebSocket echo with such timeouts."""
+    if app_name == "unruly":
+        return Unruly(Timeouts(**timeouts))
+    return echo(Timeouts(**timeouts)) if timeouts else app(app_name)
+
+
 def main(
     model: str,
     faults: dict[str, Any],
@@ -52,6 +60,7 @@ def main(
     limit: int,
     app_name: str,
     timeouts: dict[str, float],
+    backlog: int = BACKLOG,
 ) -> None:
     logging.basicConfig(format="%(message)s")
     if limit:
@@ -59,10 +68,10 @@ def main(
     tell = partial(int.to_bytes, length=2, byteorder="big")
     kernel = CountingKernel(Faults(**faults), seed, lambda port: os.write(resets, tell(port)))
     before = open_fds()
-    with listen() as listener, stop_on_signals(listener.fileno()):
+    share = model in SHARE_PORT
+    with listen(share=share, backlog=backlog) as listener, stop_on_signals(listener.fileno()):
         print(json.dumps(listener.getsockname()), flush=True)
-        served = echo(Timeouts(**timeouts)) if timeouts else app(app_name)
-        server(model)(listener.fileno(), served, kernel)
+        server(model)(listener.fileno(), made(app_name, timeouts), kernel)
     left = sorted(open_fds() - before)
     threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     print(json.dumps({"left": left, "threads": threads, "accepts": kernel.accepts}), flush=True)
