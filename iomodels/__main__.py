@@ -19,7 +19,7 @@ import click
 from iomodels.apps import APPS, app
 from iomodels.kernel import LINUX, live
 from iomodels.measure.dialogues import DIALOGUES
-from iomodels.servers import MODELS, SHARE_PORT, server
+from iomodels.servers import MODELS, SHARE_PORT, missing, server
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,6 +120,8 @@ def serve(model: str, app_name: str, host: str, port: int) -> None:
     from iomodels.servers.stopping import stop_on_signals
 
     needs_linux()
+    if reason := missing(model):
+        raise click.ClickException(reason)
     logging.basicConfig(format="iomodels: %(message)s")
     raise_soft_limit()
     try:
@@ -209,7 +211,7 @@ def told(report: Report) -> list[tuple[str, str]]:
 
 
 @cli.command("compare")
-@click.option("--models", type=ModelList(), default=tuple(MODELS), help="Default: all of them.")
+@click.option("--models", type=ModelList(), default=(), help="Default: all that run here.")
 @load_options
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Draw it: .svg, .png")
 @as_json
@@ -237,6 +239,9 @@ def compare_command(
         show(compared(rows))
         for note in {row.report.note for row in rows} - {""}:
             click.echo(note)
+        for model in () if models else MODELS:
+            if reason := missing(model):
+                click.echo(f"left out: {model}. {reason}")
 
 
 def check_picture(path: Path) -> None:
@@ -270,7 +275,7 @@ def compared(rows: list[Row]) -> Table:
             "–" if row.switches is None else f"{row.switches:.3f}",
             "–" if row.cpu is None else f"{row.cpu * 1e6:.1f}",
         )
-    if rows[0].calls is None:
+    if rows[0].syscalls is None:
         result.caption = "System calls cannot be counted here: iomodels doctor says why."
     return result
 

@@ -21,7 +21,7 @@ from iomodels.views.findings import show_findings, show_lessons
 
 LINUX_ONLY = {
     "user", "descriptors", "outgoing ports", "accept queue", "system calls", "sleeping threads",
-    "kcmp", "strace", "Chromium", "liburing",
+    "kcmp", "strace", "Chromium", "models",
 }  # fmt: skip
 EVERYWHERE = {
     "operating system", "Python", "cores", "memory", "Go", "numpy and numba", "notebook",
@@ -71,7 +71,7 @@ def test_it_imports_nothing_that_it_looks_for() -> None:
     code = (
         "import sys; from iomodels.measure.machine import examine; first = set(sys.modules); "
         "examine(); print(first & {'psutil', 'resource', 'iomodels.kernel'}, "
-        "{'numpy', 'numba', 'matplotlib', 'anywidget', 'go', 'liburing'} & set(sys.modules))"
+        "{'numpy', 'numba', 'matplotlib', 'anywidget', 'go'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "set() set()", result.stderr
@@ -267,7 +267,7 @@ def test_packages_and_programs_that_are_not_there(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     findings = examine()
     missing = by_name([finding for finding in findings if finding.state == "missing"])
-    assert {"strace", "Chromium", "Go", "numpy and numba", "liburing", "notebook"} <= missing.keys()
+    assert {"strace", "Chromium", "Go", "numpy and numba", "notebook"} <= missing.keys()
     assert "pip install numpy numba" in missing["numpy and numba"].advice
     assert all(one_line(finding.advice) for finding in missing.values())
     assert {lesson.state for lesson in lessons(findings)} == {"missing"}  # without the notebook

@@ -22,7 +22,7 @@ from dataclasses import asdict
 from iomodels import apps, servers
 from iomodels.kernel import live
 from iomodels.measure.limits import raise_soft_limit
-from iomodels.measure.usage import usage
+from iomodels.measure.usage import counting, usage
 from iomodels.servers.listening import listen
 from iomodels.servers.stopping import GRACE, stop_on_signals
 
@@ -50,11 +50,13 @@ def run(serve: Callable[[int], None], cpu: str = "", *, share: bool = False) -> 
     if cpu:
         os.sched_setaffinity(0, {int(cpu)})
     raise_soft_limit()
-    with listen(share=share) as listener, stop_on_signals(listener.fileno()):
-        threading.Thread(target=hold_leash, daemon=True).start()
-        say(address=listener.getsockname(), used=asdict(usage()))
-        serve(listener.fileno())
-    say(used=asdict(usage()))
+    # Counting begins before there is a thread or a worker: it goes on in those that come later.
+    with counting(0) as counter:
+        with listen(share=share) as listener, stop_on_signals(listener.fileno()):
+            threading.Thread(target=hold_leash, daemon=True).start()
+            say(address=listener.getsockname(), used=asdict(usage(counter)))
+            serve(listener.fileno())
+        say(used=asdict(usage(counter)))
 
 
 def main(model: str, app_name: str, cpu: str = "") -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from iomodels.measure.load import LoadError, Report, load
 from iomodels.measure.progress import progress
 from iomodels.measure.serving import ServerError, serving
-from iomodels.measure.usage import Usage, counting
-from iomodels.servers import MODELS
+from iomodels.measure.usage import Usage
+from iomodels.servers import MODELS, missing
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,15 @@ class Row:
 
     model: str
     report: Report
-    used: Usage
-    calls: int | None  # system calls of the server; None where they cannot be counted
+    used: Usage  # by the server
 
     def per_message(self, amount: float | None) -> float | None:
         return amount / self.report.total if amount is not None and self.report.total else None
 
     @property
     def syscalls(self) -> float | None:
-        """System calls of the server."""
-        return self.per_message(self.calls)
+        """System calls of the server; None where they cannot be counted."""
+        return self.per_message(self.used.calls)
 
     @property
     def switches(self) -> float | None:
@@ -55,7 +54,7 @@ class Row:
 
 
 def compare(
-    models: Sequence[str] = tuple(MODELS),
+    models: Sequence[str] = (),
     *,
     app: str = "echo",
     connections: int = 100,
@@ -63,10 +62,12 @@ def compare(
     size: int = 64,
     seconds: float = 2.0,
 ) -> list[Row]:
-    """Put the same load on each model; see `load` for what the arguments mean.
+    """Put the same load on each model; see `load` for what the other arguments mean.
 
+    No models: all that run here.
     Raises ValueError for a model that there is not, LoadError when one could not be measured.
     """
+    models = models or [model for model in MODELS if not missing(model)]
     if unknown := [model for model in models if model not in MODELS]:
         raise ValueError(f"no model named {unknown[0]!r}; there are {', '.join(MODELS)}")
     rows = []
@@ -74,14 +75,13 @@ def compare(
         for done, model in enumerate(models):
             step(done / len(models), model)
             try:
-                with serving(model, app) as server, counting(server.pid) as counter:
+                with serving(model, app) as server:
                     report = load(
                         server.address, app=app, connections=connections, in_flight=in_flight,
                         size=size, seconds=seconds,
                     )  # fmt: skip
-                    calls = counter.count() if counter else None
             except (LoadError, ServerError) as error:
                 raise LoadError(f"{model}: {error}") from None
-            rows.append(Row(model, report, server.used or Usage(), calls))
+            rows.append(Row(model, report, server.used or Usage()))
         step(1.0, "done")
     return rows

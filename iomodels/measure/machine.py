@@ -79,7 +79,7 @@ def examine() -> list[Finding]:
         findings += [user(), open_files(), ports(), accept_queue()]
         findings += [system_calls(), sleeping_threads(), comparing()]
         findings += [program("strace", "strace"), program("Chromium", *CHROMIUM)]
-        findings += [packages("liburing", "liburing")]
+        findings.append(models())
     findings += [go(), packages("numpy and numba", "numpy", "numba")]
     return [*findings, packages("notebook", *NOTEBOOK)]
 
@@ -350,6 +350,18 @@ def comparing() -> Finding:
         return found("kcmp", "tells which descriptors are copies")
     advice = "start the container with `--cap-add SYS_PTRACE`" if container() else ANOTHER
     return found("kcmp", "not allowed here", "missing", advice)
+
+
+def models() -> Finding:
+    """Which of the servers run here."""
+    from iomodels.servers import MODELS, missing
+
+    name, many = "models", len(MODELS)
+    reasons = {model: reason for model in MODELS if (reason := missing(model))}
+    if not reasons:
+        return found(name, f"all {many} run")
+    value = f"{many - len(reasons)} of {many} run: not {', '.join(reasons)}"
+    return found(name, value, "less", "; ".join(reasons.values()))
 
 
 # --- programs and packages ---

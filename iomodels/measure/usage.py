@@ -18,7 +18,7 @@ import resource
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -29,18 +29,29 @@ class Usage:
     cpu: float = 0.0  # seconds, user and system
     voluntary: int = 0  # context switches because it went to sleep
     involuntary: int = 0  # context switches because its time was up
+    calls: int | None = None  # system calls; None where they cannot be counted
 
     def __sub__(self, before: Usage) -> Usage:
-        return Usage(*(a - b for a, b in zip(astuple(self), astuple(before), strict=True)))
+        calls = None if self.calls is None or before.calls is None else self.calls - before.calls
+        return Usage(
+            self.cpu - before.cpu,
+            self.voluntary - before.voluntary,
+            self.involuntary - before.involuntary,
+            calls,
+        )
 
 
-def usage() -> Usage:
-    """What this process has used, all its threads and its waited-for children with it."""
+def usage(counter: SyscallCounter | None = None) -> Usage:
+    """What this process has used, all its threads and its waited-for children with it.
+
+    System calls are those that `counter` has counted.
+    """
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return Usage(
         sum(r.ru_utime + r.ru_stime for r in both),
         sum(r.ru_nvcsw for r in both),
         sum(r.ru_nivcsw for r in both),
+        counter.count() if counter else None,
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from iomodels.apps import App
 from iomodels.kernel import Kernel
 
-__all__ = ["MODELS", "SHARE_PORT", "Serve", "server"]
+__all__ = ["MODELS", "SHARE_PORT", "Serve", "missing", "server"]
 
 Serve = Callable[[int, App, Kernel], None]
 
@@ -50,3 +50,12 @@ def server(model: str) -> Serve:
     name, _, variant = model.partition("-")
     serve: Serve = importlib.import_module(f"iomodels.servers.{name}").serve
     return functools.partial(serve, **{VARIANT[name]: variant}) if variant else serve
+
+
+def missing(model: str) -> str:
+    """Say in a line why a model does not run on this machine; "" when it does."""
+    if model != "io_uring":
+        return ""
+    from iomodels.kernel.uring import available
+
+    return available()
