@@ -3,25 +3,21 @@
 A fresh server; connections that come one by one, echo one message, and then say nothing. The figure
 is the slope between 1,000 of them and 5,000: what a server costs before the first one falls out.
 
-What is counted is the anonymous memory of the process, as the kernel finds it in the page tables
-(`Anonymous` in /proc/PID/smaps_rollup): heaps and stacks, no code, no file. RssAnon in
-/proc/PID/status would be quicker, but the kernel adds it up in batches, and may be off by more
-than all our connections take. Go's figure holds the garbage that Go has not collected, as it does
-in production; peers have their defaults.
+What is counted, and why so, is told in iomodels/measure/footprint.py. Go's figure holds the garbage
+that Go has not collected, as it does in production; peers have their defaults.
 """
 
 from __future__ import annotations
 
-import re
 import resource
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 
 from benchmarks.peers import missing, peer
 from iomodels.measure.dialogues import websocket
+from iomodels.measure.footprint import footprint
 from iomodels.measure.limits import raise_soft_limit, sized
 from iomodels.measure.progress import progress
 from iomodels.measure.serving import Child, serving
@@ -35,15 +31,6 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT is left behi
 TALK = websocket(64, 1)
 REQUEST = TALK.requests[: len(TALK.requests) // TALK.messages]
 REPLY = TALK.replies[: len(TALK.replies) // TALK.messages]
-
-
-def anonymous(pid: int) -> int:
-    """Bytes of a process's memory that no file is behind."""
-    found = re.search(
-        r"^Anonymous: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M
-    )
-    assert found
-    return int(found[1]) * 1024
 
 
 def words(size: float) -> str:
@@ -88,7 +75,7 @@ def slope(running: Child, few: int, many: int, step: Callable[[float], None]) ->
         for number in range(1, many + 1):
             clients.enter_context(client((host, port)))
             if number in (few, many):
-                bytes_at[number] = anonymous(running.process.pid)
+                bytes_at[number] = footprint(running.process.pid).user
             if number % 100 == 0:
                 step(number / many)
         return max(RESOLUTION, (bytes_at[many] - bytes_at[few]) / (many - few))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from benchmarks.go_peer import NoGo, build
 from iomodels.measure.child import hold_leash, say
+from iomodels.measure.gopeer import NoGo, become, build
 from iomodels.measure.limits import raise_soft_limit
 from iomodels.measure.serving import Child, child
 from iomodels.servers.listening import listen
@@ -87,19 +87,12 @@ def websockets() -> None:
     asyncio.run(run())
 
 
-def go(model: str) -> None:
-    """Become the Go server, on as many CPUs as this process may run on."""
-    peer = build()
-    cpus = len(os.sched_getaffinity(0))
-    os.execve(peer, [str(peer), model], os.environ | {"GOMAXPROCS": str(cpus)})
-
-
 SERVERS: dict[str, Callable[[], None]] = {
     "picows": picows,
     "aiohttp": aiohttp,
     "websockets": websockets,
-    "Go": lambda: go("goroutines"),
-    "Go, epoll": lambda: go("epoll"),
+    "Go": lambda: become("goroutines"),
+    "Go, epoll": lambda: become("epoll"),
 }
 NEEDS = {"picows": ("picows", "uvloop"), "aiohttp": ("aiohttp", "uvloop")}
 

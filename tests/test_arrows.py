@@ -17,6 +17,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "measure": {"kernel", "apps", "servers", "websocket"},
     "views": {"kernel", "apps", "servers", "websocket", "measure"},
     "course": {"kernel", "apps", "servers", "websocket", "measure", "views"},
+    "commands": {"kernel", "apps", "servers", "websocket", "measure", "views"},
 }
 
 

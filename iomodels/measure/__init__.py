@@ -10,6 +10,10 @@
     limits.py       how much this machine allows
     machine.py      what it can do: the doctor's findings
     comparison.py   the same load on every model
+    memory.py       what an idle connection costs; footprint.py reads it, memory_clients.py connects,
+                    memory_peers.py are servers to stand beside ours
+    gopeer.py       Go programs to stand beside ours (go/)
+    wakeups.py      who wakes when a client comes to one of several processes
     progress.py     what is shown while one waits
 
 Load goes to loopback addresses alone, and is bounded in connections and in time.

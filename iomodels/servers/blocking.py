@@ -22,8 +22,9 @@ from iomodels.apps import CLOSE, NOTHING, Answer, App, Publisher, is_timed, publ
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
 from iomodels.servers.alarms import Alarms
-from iomodels.servers.connections import IOV_MAX, LINGER, WINDOW, close, remainder
+from iomodels.servers.connections import IOV_MAX, LINGER, close, remainder
 
+WINDOW = 16 * 1024  # bytes that one read may bring: here each conversation has a window of its own
 LATE = -1  # what `read` says when the app's deadline has come
 
 

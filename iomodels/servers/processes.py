@@ -8,7 +8,7 @@ forgets keeps the connection open after the child has closed it, and the client 
 What it buys is isolation: a crash, a leak or a hang takes one client with it. Several can run at
 the same time in spite of the interpreter lock. What it costs:
 - Memory. Python touches its reference counts when it reads, so the shared pages do not stay shared:
-  some 700 kB for each client. A few hundred is what this model is for.
+  some 1.3 MB for each client. A few hundred is what this model is for.
 - Nothing is shared: what one child learns, no other knows.
 - A child that has ended stays in the process table until its parent asks for its status (a zombie).
   Here the parent asks whenever somebody connects, and at the end.

@@ -6,7 +6,8 @@ were written until about the year 2000, and many still are, for good reason: the
 
 Where it hurts:
 - Memory. Each thread reserves a stack (8 MiB of addresses, of which some 16 kB are touched), one
-  more inside the kernel (16 kB), and page tables. Ten thousand idle clients are ten thousand each.
+  more inside the kernel (16 kB), page tables, and a buffer to read into (16 kB), where a loop has
+  one for all. Ten thousand idle clients are ten thousand of each.
 - The scheduler. Each message wakes a thread: a context switch there, and one back. Python's global
   interpreter lock lets one of them run at a time, and handing it over costs another switch.
 - The app is now called from many threads at once. What it keeps for all clients needs a lock.
