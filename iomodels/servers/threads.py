@@ -40,6 +40,7 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
     Then each thread hears the end of the stream, and says its last words.
     """
     threads: dict[threading.Thread, int] = {}  # and the fd of each
+    ended: list[threading.Thread] = []
     alarms = Alarms(app, kernel)
     hold = Publication(app, kernel).converse if publishes(app) else converse
 
@@ -47,11 +48,15 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
         try:
             hold(fd, app, kernel, alarms)
         finally:
-            del threads[threading.current_thread()]
             close(kernel, fd)
+            ended.append(threading.current_thread())
 
     kernel.set_blocking(listener, True)
     while (fd := accept(kernel, listener)) != STOPPED:
+        while ended:  # what is left of a thread is let go of when it is joined
+            thread = ended.pop()
+            thread.join()
+            del threads[thread]
         if fd >= 0:
             thread = threading.Thread(target=talk, args=(fd,), name=f"connection-{fd}")
             threads[thread] = fd
@@ -64,10 +69,11 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
         elif fd == FULL:
             kernel.sleep(PAUSE)
 
-    for fd in tuple(threads.values()):
-        with contextlib.suppress(OSError):  # it has ended in the meantime
-            kernel.shutdown(fd, socket.SHUT_RD)  # wakes the read that it sleeps in
-    for thread in tuple(threads):
+    for thread, fd in threads.items():
+        if thread not in ended:
+            with contextlib.suppress(OSError):  # it ends just now
+                kernel.shutdown(fd, socket.SHUT_RD)  # wakes the read that it sleeps in
+    for thread in threads:
         thread.join()
 
 
