@@ -11,7 +11,9 @@ the last buffer says: send what stands before it, then end the connection.
 
 `view` is good until the call returns, and a buffer in the answer may be a part of it: the server
 sends the answer before it reads again, and copies what the kernel would not take yet. An app that
-must keep bytes for later copies them itself: the copy is then visible, and that is the lesson.
+must keep bytes for later copies them itself: the copy is then visible, and that is the lesson. What
+is in an answer must not change afterwards: where the kernel does the sending (servers/io_uring.py),
+it may be under way.
 
 An app that has something to say to others than the one who has just spoken, a chat say, is a
 `Publisher`: it calls `publish(data)`, which the server has put there, and the data goes to every

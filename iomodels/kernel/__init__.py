@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from iomodels.kernel.uring import Ring
+
 __all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "is_internet", "live"]
 
 LINUX = sys.platform == "linux"
@@ -86,6 +88,7 @@ class Kernel(Protocol):
     ) -> tuple[list[int], list[int], list[int]]: ...  # fmt: skip
     def poll(self) -> Poller: ...
     def epoll(self) -> EpollPoller: ...
+    def io_uring(self, entries: int, /) -> Ring: ...  # see uring.py
     def fork(self) -> int: ...
     def waitpid(self, pid: int, options: int, /) -> tuple[int, int]: ...
     def kill(self, pid: int, signal: int, /) -> None: ...
@@ -208,6 +211,13 @@ class LiveKernel:
         else:
             return None
         return info.si_signo, info.si_status
+
+    @staticmethod
+    def io_uring(entries: int) -> Ring:
+        """Return a new ring; see `uring.LiveRing`, also for the errors."""
+        from iomodels.kernel.uring import LiveRing
+
+        return LiveRing(entries)
 
 
 live: Kernel = LiveKernel()

@@ -34,6 +34,8 @@ from iomodels.kernel import EpollPoller, LiveKernel, Poller, borrowed, live
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from iomodels.kernel.uring import Ring
+
 __all__ = ["Faults", "FaultyKernel"]
 
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -153,6 +155,11 @@ class FaultyKernel(LiveKernel):
 
     def epoll(self) -> EpollPoller:  # type: ignore[override]
         return FaultyEpoll(self, live.epoll())
+
+    def io_uring(self, entries: int) -> Ring:  # type: ignore[override]
+        from iomodels.kernel.faulty_uring import FaultyRing
+
+        return FaultyRing(self, live.io_uring(entries))
 
     def set_async(self, fd: int, number: int) -> None:  # type: ignore[override]
         self.nonblocking.add(fd)

@@ -42,6 +42,8 @@ from iomodels.kernel.descriptors import Descriptor, descriptors
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from iomodels.kernel.uring import Ring
+
 __all__ = ["Call", "Queues", "RecordingKernel", "Snapshot", "snapshot"]
 
 TCP_LISTEN = 10  # include/net/tcp_states.h
@@ -170,6 +172,12 @@ class RecordingKernel:
     def epoll(self) -> EpollPoller:
         epoll = self.record("epoll_create", self.inner.epoll, [])
         return RecordingEpoll(self, "epoll_wait", epoll)
+
+    def io_uring(self, entries: int) -> Ring:
+        from iomodels.kernel.recording_uring import RecordingRing
+
+        ring = self.record("io_uring_setup", lambda: self.inner.io_uring(entries), [entries])
+        return RecordingRing(self, ring)
 
     def fork(self) -> int:
         return self.record("fork", self.inner.fork, [])  # type: ignore[no-any-return]
