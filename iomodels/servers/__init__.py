@@ -34,6 +34,7 @@ MODELS = {
     "workers-exclusive": "epoll in several processes, which watch one listener",
     "workers-reuseport": "epoll in several processes, each with a listener on the same port",
     "io_uring": "completion, not readiness: ask for the work, hear when it is done",
+    "asyncio": "the same epoll, under async and await",
 }
 
 SHARE_PORT = {"workers-reuseport"}  # these need a listener made by listen(share=True)
