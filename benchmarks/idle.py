@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import resource
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from benchmarks.peers import missing, peer
+from iomodels.kernel import RESET_ON_CLOSE
 from iomodels.measure.dialogues import websocket
 from iomodels.measure.footprint import footprint
 from iomodels.measure.limits import raise_soft_limit, sized
@@ -27,7 +27,6 @@ FEW, MANY = 1_000, 5_000
 RESOLUTION = resource.getpagesize() / (MANY - FEW)  # a process grows by whole pages
 OURS = {"ours, plain Python": "websocket", "ours, scanner, batch": "websocket-batch"}
 PEERS = ("picows", "aiohttp", "websockets", "Go", "Go, epoll")
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT is left behind
 TALK = websocket(64, 1)
 REQUEST = TALK.requests[: len(TALK.requests) // TALK.messages]
 REPLY = TALK.replies[: len(TALK.replies) // TALK.messages]

@@ -41,6 +41,7 @@ if LINUX:
 
 TCP_ESTABLISHED = 1  # include/net/tcp_states.h
 TCP_INFO_QUEUE = 24  # offset of tcpi_unacked: of a listener, the clients in its accept queue
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for 0 seconds (man 7 socket)
 F_SETSIG, F_SETOWN_EX = 10, 15  # include/uapi/asm-generic/fcntl.h
 F_OWNER_TID = 0
 
@@ -78,6 +79,7 @@ class Kernel(Protocol):
     def set_blocking(self, fd: int, blocking: bool, /) -> None: ...  # fcntl(2), O_NONBLOCK
     def set_timeout(self, fd: int, option: int, seconds: float, /) -> None: ...  # setsockopt(2)
     def established(self, fd: int, /) -> bool: ...  # getsockopt(2), TCP_INFO
+    def reset_on_close(self, fd: int, /) -> None: ...  # setsockopt(2), SO_LINGER
     def set_async(self, fd: int, number: int, /) -> None: ...  # fcntl(2), O_ASYNC and F_SETSIG
     def sigtimedwait(
         self, numbers: Iterable[int], timeout: float | None, /
@@ -179,6 +181,18 @@ class LiveKernel:
         sock = borrowed(fd)
         try:
             return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO) == TCP_ESTABLISHED
+        finally:
+            sock.detach()
+
+    @staticmethod
+    def reset_on_close(fd: int) -> None:
+        """Have close(2) reset the connection: what is not sent yet is thrown away (man 7 socket).
+
+        Otherwise the kernel goes on sending after the close, for minutes if nobody takes it.
+        """
+        sock = borrowed(fd)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         finally:
             sock.detach()
 

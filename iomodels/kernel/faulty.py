@@ -23,13 +23,12 @@ import errno
 import os
 import random
 import socket
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from select import EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING
 
-from iomodels.kernel import EpollPoller, LiveKernel, Poller, borrowed, live
+from iomodels.kernel import RESET_ON_CLOSE, EpollPoller, LiveKernel, Poller, borrowed, live
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Faults", "FaultyKernel"]
 
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: close(2) sends RST (man 7 socket)
 
 
 @dataclass(frozen=True)

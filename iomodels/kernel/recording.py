@@ -205,6 +205,9 @@ class RecordingKernel:
             "getsockopt", lambda: self.inner.established(fd), [fd, "TCP_INFO"]
         )
 
+    def reset_on_close(self, fd: int) -> None:
+        self.record("setsockopt", lambda: self.inner.reset_on_close(fd), [fd, "SO_LINGER", 0])
+
     def set_async(self, fd: int, number: int) -> None:
         self.record("fcntl", lambda: self.inner.set_async(fd, number), [fd, "O_ASYNC", number])
 

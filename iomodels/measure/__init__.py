@@ -10,8 +10,8 @@
     limits.py       how much this machine allows
     machine.py      what it can do: the doctor's findings
     comparison.py   the same load on every model
-    memory.py       what an idle connection costs; footprint.py reads it, memory_clients.py connects,
-                    memory_peers.py are servers to stand beside ours
+    memory.py       what an idle connection costs; footprint.py reads it, memory_clients.py
+                    connects, memory_peers.py are servers to stand beside ours
     gopeer.py       Go programs to stand beside ours (go/)
     multiplexing.py what a wake-up costs, against the fds watched and those that are ready
     syscalls.py     system calls by name; copies.py: bytes copied; allocations.py: of each frame

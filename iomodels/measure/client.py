@@ -19,11 +19,11 @@ import json
 import os
 import select
 import socket
-import struct
 import sys
 from dataclasses import asdict
 from typing import Any
 
+from iomodels.kernel import RESET_ON_CLOSE
 from iomodels.measure import calls, loop
 from iomodels.measure.dialogues import DIALOGUES, Dialogue
 from iomodels.measure.limits import PER_ADDRESS, raise_soft_limit, source
@@ -33,7 +33,6 @@ from iomodels.measure.usage import usage
 CONNECTS_WITHIN = 5.0  # seconds for one connection
 WARM_UP = 0.5  # seconds at most
 PATIENCE = 0.5  # seconds without any reply after which the rest is given up
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # no TIME_WAIT: the port is free for the next run
 
 
 class Failed(Exception):

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import sys
 from collections.abc import Callable
 
+from iomodels.kernel import RESET_ON_CLOSE
 from iomodels.measure.child import say
 from iomodels.measure.dialogues import DIALOGUES, Dialogue
 from iomodels.measure.limits import PER_ADDRESS, raise_soft_limit, source
@@ -22,7 +22,6 @@ from iomodels.measure.limits import PER_ADDRESS, raise_soft_limit, source
 WITHIN = 10.0  # seconds for one connection and its echo
 EVERY = 50  # connections after which they say how far they are
 SIZE = 64  # bytes of the message
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
 def connect(address: tuple[str, int], number: int) -> socket.socket:

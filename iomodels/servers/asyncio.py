@@ -67,6 +67,7 @@ from iomodels.servers.connections import (
     LINGER,
     OPEN,
     WINDOW,
+    reset_on_close,
 )
 from iomodels.servers.deadlines import Deadlines
 
@@ -150,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send something to one who has not asked; whoever does not read is cut off in the end."""
         waiting = self.transport.get_write_buffer_size()
         if waiting and waiting + len(data) > BACKLOG:
-            self.transport.abort()
+            self.hang_up()
         else:
             self.transport.write(data)
 
@@ -165,6 +166,12 @@ class Connection(asyncio.BufferedProtocol):
             self.send(app.expired(self.fd))
             if self.state != LEAVING:
                 return
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close at once. Who has not taken what was for it is told so: see connections.py."""
+        if self.transport.get_write_buffer_size():
+            reset_on_close(self.server.kernel, self.fd)
         self.transport.abort()
 
     def say_goodbye(self) -> None:
@@ -191,7 +198,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self.state == BLOCKED:
             self.say_goodbye()
         else:
-            self.transport.abort()
+            self.hang_up()
 
 
 class Server:
@@ -294,7 +301,7 @@ class Server:
         if self.arriving:
             await asyncio.wait(self.arriving)
         for connection in list(self.connections.values()):
-            connection.transport.abort()
+            connection.hang_up()
         await self.nobody.wait()
 
     # --- letters ---

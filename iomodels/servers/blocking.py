@@ -16,13 +16,14 @@ What follows in the other files is a list of ways out of this one problem.
 
 from __future__ import annotations
 
+import math
 import socket
 
 from iomodels.apps import CLOSE, NOTHING, Answer, App, Publisher, is_timed, publishes
 from iomodels.kernel import Kernel
 from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept
 from iomodels.servers.alarms import Alarms
-from iomodels.servers.connections import IOV_MAX, LINGER, close, remainder
+from iomodels.servers.connections import IOV_MAX, LINGER, close, remainder, reset_on_close
 
 WINDOW = 16 * 1024  # bytes that one read may bring: here each conversation has a window of its own
 LATE = -1  # what `read` says when the app's deadline has come
@@ -48,7 +49,7 @@ def converse(fd: int, app: App, kernel: Kernel, alarms: Alarms) -> None:
     try:
         alarms.opened(fd)
         answer = app.opened(fd)
-        send(fd, answer, kernel)
+        send(fd, answer, kernel, alarms.write_timeout)
         while not (answer and answer[-1] is CLOSE):
             n = read(fd, window, kernel, alarms)
             if n > 0:
@@ -57,7 +58,7 @@ def converse(fd: int, app: App, kernel: Kernel, alarms: Alarms) -> None:
                 answer = app.expired(fd)
             elif not (answer := last_words(fd, app, kernel)):
                 break
-            send(fd, answer, kernel)
+            send(fd, answer, kernel, alarms.write_timeout)
         else:  # we leave first: say so, and wait for the client to close (see connections.py)
             kernel.shutdown(fd, socket.SHUT_WR)
             alarms.set(fd, LINGER)
@@ -90,22 +91,34 @@ def last_words(fd: int, app: App, kernel: Kernel) -> Answer:
     return app.goodbye(fd) if is_timed(app) and kernel.established(fd) else NOTHING
 
 
-def send(fd: int, answer: Answer, kernel: Kernel) -> None:
-    """Sleep until the kernel has taken all of an answer: it may take it a part at a time."""
+def send(fd: int, answer: Answer, kernel: Kernel, within: float) -> None:
+    """Sleep until the kernel has taken all of an answer: it may take it a part at a time.
+
+    Raises TimeoutError when that takes longer than `within` seconds, if that is not 0. One call
+    cannot take longer, for it has SO_SNDTIMEO (alarms.py); several could.
+    """
     if not answer:
         return
+    end = kernel.monotonic() + within if within else math.inf
     try:
         sent = kernel.writev(fd, answer if len(answer) <= IOV_MAX else answer[:IOV_MAX])
+        if sent == sum(map(len, answer)):
+            return
     except InterruptedError:
         sent = 0
-    if sent == sum(map(len, answer)):
-        return
+    except BlockingIOError:
+        end = sent = 0
     rest = remainder(answer, sent)
-    while rest:
+    while rest and kernel.monotonic() < end:
         try:
             del rest[: kernel.write(fd, rest)]
         except InterruptedError:
             continue
+        except BlockingIOError:
+            break
+    if rest:  # it is cut off, and told so (see connections.py)
+        reset_on_close(kernel, fd)
+        raise TimeoutError
 
 
 class Alone:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from iomodels.apps import BACKLOG, CLOSE, Answer, App, Buffer, is_timed, publishes
 from iomodels.kernel import Kernel
 from iomodels.kernel.uring import BUFFER, SHIFT
-from iomodels.servers.connections import IOV_MAX, LAST_READS, LINGER, close
+from iomodels.servers.connections import IOV_MAX, LAST_READS, LINGER, close, reset_on_close
 from iomodels.servers.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -345,6 +345,8 @@ class Completions:
         self.last_reads.pop(fd, None)
         self.slow.discard(fd)
         self.app.closed(fd)
+        if self.unsent.get(fd):
+            reset_on_close(self.kernel, fd)
         self.states[fd] = state & (READING | SENDING) | CLOSING
         if state & (READING | SENDING):
             self.ring.cancel(fd, fd << BITS | CANCEL)

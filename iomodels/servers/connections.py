@@ -274,6 +274,8 @@ class Connections:
     def hang_up(self, fd: int) -> int:
         """Close a connection and forget it. Tell the app first: the number is free at once."""
         if self.states[fd]:
+            if self.unsent.get(fd):
+                reset_on_close(self.kernel, fd)
             self.forget(fd)
             close(self.kernel, fd)
         return GONE
@@ -324,6 +326,12 @@ class Connections:
         for fd, state in enumerate(self.states):
             if state:
                 self.hang_up(fd)
+
+
+def reset_on_close(kernel: Kernel, fd: int) -> None:
+    """Have `close` tell a client that it is cut off, for it has not taken what was for it."""
+    with contextlib.suppress(OSError):
+        kernel.reset_on_close(fd)
 
 
 def close(kernel: Kernel, fd: int) -> None:

@@ -22,6 +22,7 @@ from select import EPOLLIN, EPOLLOUT
 from iomodels.apps import BACKLOG, CLOSE, NOTHING, Answer, Publisher, is_timed
 from iomodels.kernel import Kernel, live
 from iomodels.servers.blocking import send
+from iomodels.servers.connections import reset_on_close
 
 LETTER = 64 * 1024  # bytes that can be published at once to other processes
 LETTERS = 4096  # that may wait for a process which does not read them
@@ -30,8 +31,8 @@ LETTERS = 4096  # that may wait for a process which does not read them
 class Mailbox:
     """What is to be sent to one client, in order."""
 
-    def __init__(self, fd: int, kernel: Kernel) -> None:
-        self.fd, self.kernel = fd, kernel
+    def __init__(self, fd: int, kernel: Kernel, write_timeout: float) -> None:
+        self.fd, self.kernel, self.write_timeout = fd, kernel, write_timeout
         self.letters: list[bytes] = []
         self.posted = self.sent = 0  # bytes, in all
         self.open = True
@@ -43,6 +44,7 @@ class Mailbox:
         """Leave a letter. A client that does not read is cut off when too much waits for it."""
         with self.changed:
             if self.posted - self.sent > BACKLOG:
+                reset_on_close(self.kernel, self.fd)
                 return self.hang_up()
             self.letters.append(data)
             self.posted += len(data)
@@ -56,7 +58,7 @@ class Mailbox:
                 data = b"".join(self.letters)
                 self.letters.clear()
             try:
-                send(self.fd, (data,), self.kernel)
+                send(self.fd, (data,), self.kernel, self.write_timeout)
             except OSError:  # the client is gone
                 self.open = False
             with self.changed:

@@ -88,7 +88,7 @@ def child(fd: int, listener: int, app: App, kernel: Kernel, end: int) -> NoRetur
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         alarms = Alarms(app, kernel)
         if publishes(app):
-            app = by_mail(fd, app, kernel, end)
+            app = by_mail(fd, app, kernel, end, alarms.write_timeout)
         converse(fd, app, kernel, alarms)
         status = 0
     except BaseException:
@@ -103,9 +103,9 @@ def end_of_stream(fd: int, kernel: Kernel) -> None:
         kernel.shutdown(fd, socket.SHUT_RD)
 
 
-def by_mail(fd: int, app: Publisher, kernel: Kernel, end: int) -> App:
+def by_mail(fd: int, app: Publisher, kernel: Kernel, end: int, write_timeout: float) -> App:
     """In a child: connect an app that publishes with the other children (see mailboxes.py)."""
-    mailbox, letters = Mailbox(fd, kernel), list[bytes]()
+    mailbox, letters = Mailbox(fd, kernel, write_timeout), list[bytes]()
     app.publish = letters.append
     threading.Thread(target=hear, args=(end, app, mailbox), daemon=True).start()
 

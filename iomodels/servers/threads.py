@@ -90,7 +90,7 @@ class Publication:
     def converse(self, fd: int, app: App, kernel: Kernel, alarms: Alarms) -> None:
         """Hold one conversation by mailbox."""
         self.mine.letters = []
-        mailbox = self.mailboxes[fd] = Mailbox(fd, kernel)
+        mailbox = self.mailboxes[fd] = Mailbox(fd, kernel, alarms.write_timeout)
         try:
             posted = Posted(self.app, mailbox, self.mine.letters, self.publish)
             converse(fd, posted, kernel, alarms)
