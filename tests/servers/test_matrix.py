@@ -7,6 +7,8 @@ no fd and no thread left.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from iomodels.servers import MODELS
@@ -45,6 +47,8 @@ def test_every_byte_to_every_client(model: str, fault: str, seed: int) -> None:
         else:
             assert client.heard == client.said
     if in_turn:
-        assert len(resets) >= 50, "one at its first call, one at its second, ..."
+        workers = max(2, os.cpu_count() or 2) if model.startswith("workers") else 1
+        # One at its first call, one at its second, ...; each worker counts its own.
+        assert len(resets) >= (100 - workers + 1) // 2
     elif not faults.get("aborted"):
         assert not resets
