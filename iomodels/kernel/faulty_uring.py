@@ -35,7 +35,8 @@ class FaultyRing:
 
     def __init__(self, kernel: FaultyKernel, ring: Ring) -> None:
         self.kernel, self.ring = kernel, ring
-        self.provide, self.cancel, self.close = ring.provide, ring.cancel, ring.close
+        self.provide, self.close = ring.provide, ring.close
+        self.cancel, self.cancel_request = ring.cancel, ring.cancel_request
         self.listeners: dict[int, int] = {}  # by user_data of an accept that completes many times
         self.made_up: list[Completion] = []  # of requests that the kernel never saw
         self.held: list[Completion] = []  # of those that it did; they come at the next wait

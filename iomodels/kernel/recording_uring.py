@@ -63,6 +63,10 @@ class RecordingRing:
         self.inner.cancel(fd, user_data)
         self._note(f"cancel({fd})", user_data)
 
+    def cancel_request(self, target: int, user_data: int) -> None:
+        self.inner.cancel_request(target, user_data)
+        self._note("cancel", user_data)
+
     def enter(self, timeout: float | None) -> list[Completion]:
         asked, self.fresh = [*self.fresh, timeout], []
         done: list[Completion] = self.kernel.record(

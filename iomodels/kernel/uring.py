@@ -65,6 +65,7 @@ class Ring(Protocol):
     def recv(self, fd: int, user_data: int, flags: int = 0, size: int = 0, /) -> None: ...
     def send(self, fd: int, buffers: Sequence[Buffer], user_data: int, /) -> None: ...
     def cancel(self, fd: int, user_data: int, /) -> None: ...
+    def cancel_request(self, target: int, user_data: int, /) -> None: ...
     def enter(self, timeout: float | None, /) -> list[Completion]: ...
     def close(self) -> None: ...
 
@@ -153,6 +154,12 @@ class LiveRing:
         """Have all requests for `fd` complete now, with ECANCELED (man 3 io_uring_prep_cancel)."""
         u, sqe = self.u, self._sqe()
         u.io_uring_prep_cancel_fd(sqe, fd, u.IORING_ASYNC_CANCEL_ALL)
+        sqe.user_data = user_data
+
+    def cancel_request(self, target: int, user_data: int) -> None:
+        """Have the request whose `user_data` was `target` complete now, with ECANCELED."""
+        sqe = self._sqe()
+        self.u.io_uring_prep_cancel64(sqe, target, 0)
         sqe.user_data = user_data
 
     def _sqe(self) -> Any:

@@ -16,7 +16,8 @@ all come from one: between the order and its completion, the kernel works, not w
 3. **Closing.** A request holds on to its file. After close(2) the number is free, but the recv that
    still waits keeps the connection open: the client would never see the end. So whatever is
    under way is cancelled first, and the fd is closed when its last completion is there. As long as
-   that takes, the number stays taken, so no completion can ever be about somebody else's.
+   that takes, the number stays taken. Only when somebody else has closed it can a completion be
+   about one who had the number before: so each number has an age, and each request carries it.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ from iomodels.servers.deadlines import Deadlines
 if TYPE_CHECKING:
     from iomodels.kernel.uring import Ring
 
-# What a request is about: the lowest bits of its user_data; above them, the fd.
+# What a request is about: the lowest bits of its user_data. Above them the fd, and above that the
+# age of its number.
 RECV, SEND, ACCEPT, PROVIDE, CANCEL = range(5)
 BITS = 3
 KIND = (1 << BITS) - 1
+AGE = 32  # bits up; an fd has 31
+NUMBER = (1 << AGE) - 1
 
 # What a connection's byte says; these add up. An idle one is OPEN and READING.
 FREE = 0  # not ours
@@ -67,6 +71,7 @@ class Completions:
         self.pool = [bytearray(b"-") * SIZE for _ in range(BUFFERS)]
         self.views = [memoryview(buffer) for buffer in self.pool]
         self.states = bytearray(64)  # by fd
+        self.ages = bytearray(64)  # by fd: how often the number has been closed by somebody else
         self.unsent: dict[int, list[Buffer]] = {}  # by fd: what is being sent, and what is to be
         self.borrowed: dict[int, int] = {}  # by fd: number of the buffer in which that lies
         self.fresh: list[int] = []  # those for whom a send was ordered in this round
@@ -91,12 +96,34 @@ class Completions:
         """Take over an accepted fd, and send the app's greeting or wait for the client's."""
         if fd >= len(self.states):
             self.states.extend(bytes(fd + 1))  # doubles: a byte per fd, and few copies
+            self.ages.extend(bytes(fd + 1))
+        if self.states[fd]:
+            self.forget(fd)
         self.states[fd] = OPEN
         self.here += 1
         if answer := self.app.opened(fd):
             self.send(fd, answer)
         else:
             self.read(fd)
+
+    def named(self, fd: int, kind: int) -> int:
+        """The user_data of a request."""
+        return (self.ages[fd] << AGE | fd) << BITS | kind
+
+    def forget(self, fd: int) -> None:
+        """Let go of one whose fd somebody else has closed: the number has come back."""
+        if self.states[fd] & OPEN:
+            self.app.closed(fd)
+        for kind in (RECV, SEND):
+            self.ring.cancel_request(self.named(fd, kind), fd << BITS | CANCEL)
+        self.deadlines.cancel(2 * fd)
+        self.deadlines.cancel(2 * fd + 1)
+        self.last_reads.pop(fd, None)
+        self.slow.discard(fd)
+        self.unsent.pop(fd, None)
+        self.lend(fd)
+        self.here -= 1
+        self.ages[fd] = self.ages[fd] + 1 & 0xFF
 
     # --- receiving ---
 
@@ -117,7 +144,7 @@ class Completions:
             self.last_reads[fd] -= 1
             flags = socket.MSG_DONTWAIT  # only what has arrived
         self.states[fd] = state | READING
-        self.ring.recv(fd, fd << BITS | RECV, flags)
+        self.ring.recv(fd, self.named(fd, RECV), flags)
 
     def received(self, fd: int, result: int, flags: int) -> None:
         """A recv is done: `result` bytes lie in the buffer that `flags` tells of."""
@@ -187,7 +214,7 @@ class Completions:
         self.fresh.append(fd)
         buffers = self.unsent[fd]
         some = buffers if len(buffers) <= IOV_MAX else buffers[:IOV_MAX]
-        self.ring.send(fd, some, fd << BITS | SEND)
+        self.ring.send(fd, some, self.named(fd, SEND))
 
     def sent(self, fd: int, result: int) -> None:
         """A send is done: `result` bytes have gone."""
@@ -240,15 +267,19 @@ class Completions:
         for fd in self.ordered:
             if not self.states[fd] & SENDING:
                 continue
-            number = self.borrowed.pop(fd, None)
-            if number is not None:
-                self.pool[number] = bytearray(b"-") * SIZE
-                self.views[number] = memoryview(self.pool[number])
-                self.give_back(number)
+            self.lend(fd)
             if fd not in self.slow and self.states[fd] & OPEN:
                 self.slow.add(fd)
                 if self.write_timeout and not self.stopping:
                     self.deadlines.set(2 * fd + 1, self.write_timeout)
+
+    def lend(self, fd: int) -> None:
+        """Leave the buffer of an answer to the kernel, and put a new one into the pool."""
+        number = self.borrowed.pop(fd, None)
+        if number is not None:
+            self.pool[number] = bytearray(b"-") * SIZE
+            self.views[number] = memoryview(self.pool[number])
+            self.give_back(number)
 
     def feed_the_starved(self) -> None:
         """Order a recv for as many as there are buffers for."""

@@ -23,7 +23,9 @@ Where it hurts:
   128 on its list (/proc/slabinfo: io_kiocb, kmalloc-512, kmalloc-96; eventpoll_epi).
 - A buffer of the pool is much smaller than the window of the other servers, for there are many of
   them. Large messages come in more pieces.
-- An fd with a request under way is not closed by close(2): cancel first.
+- An fd with a request under way is not closed by close(2): cancel first. And an order names a
+  number: if somebody closes the fd before the kernel has taken the order, and the number comes
+  back, the order is carried out on the newcomer. Nobody but the server may close its fds here.
 - It is large and young, and has had holes; Docker's default profile and some distributions switch
   it off (EPERM, ENOSYS). A program needs another model to fall back on.
 """
@@ -32,9 +34,18 @@ from __future__ import annotations
 
 from iomodels.apps import App
 from iomodels.kernel import Kernel
-from iomodels.kernel.uring import MORE, Ring
+from iomodels.kernel.uring import BUFFER, MORE, SHIFT, Ring
 from iomodels.servers.accepting import NO_ROOM, PAUSE, SHUT_DOWN
-from iomodels.servers.completions import ACCEPT, BITS, KIND, PROVIDE, RECV, SEND, Completions
+from iomodels.servers.completions import (
+    ACCEPT,
+    BITS,
+    KIND,
+    NUMBER,
+    PROVIDE,
+    RECV,
+    SEND,
+    Completions,
+)
 
 ENTRIES = 1024  # orders that one system call hands over; more take another one
 
@@ -59,8 +70,11 @@ def loop(listener: int, ring: Ring, connections: Completions) -> None:
     ring.accept(listener, again)
     while not connections.over:
         for user_data, result, flags in ring.enter(connections.patience()):
-            fd, kind = user_data >> BITS, user_data & KIND
-            if kind == RECV:
+            fd, kind = user_data >> BITS & NUMBER, user_data & KIND
+            if kind in (RECV, SEND) and user_data != connections.named(fd, kind):
+                if flags & BUFFER:  # of one who had this number before
+                    connections.give_back(flags >> SHIFT)
+            elif kind == RECV:
                 connections.received(fd, result, flags)
             elif kind == SEND:
                 connections.sent(fd, result)
