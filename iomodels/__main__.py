@@ -16,6 +16,7 @@ from iomodels.commands.dissect import dissect_command
 from iomodels.commands.doctor import doctor
 from iomodels.commands.load import load_command
 from iomodels.commands.memory import memory_command
+from iomodels.commands.million import million_command
 from iomodels.commands.serve import serve
 
 
@@ -25,7 +26,9 @@ def cli() -> None:
     """From one file descriptor to a million connections: servers, load, and measurements."""
 
 
-for command in (doctor, serve, load_command, compare_command, memory_command, dissect_command):
+for command in (
+    doctor, serve, load_command, compare_command, memory_command, million_command, dissect_command,
+):  # fmt: skip
     cli.add_command(command)
 
 
