@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import echo, idle, imports, parse, picture, websocket_echo
+from benchmarks import deadlines, echo, hostile, idle, imports, parse, picture, websocket_echo
 from benchmarks.peers import missing
 
 console = Console() if sys.stdout.isatty() else Console(width=100)
@@ -156,6 +156,57 @@ def idle_section() -> tuple[Any, bool]:
     return result, goals.show()
 
 
+def deadlines_section() -> tuple[Any, bool]:
+    result = deadlines.deadlines()
+    title = f"{deadlines.ENTRIES:,} deadlines"
+    shown = table(
+        title, "", "ns to set", "ns to cancel", "us for a tick, none due", "bytes each",
+        f"moved {deadlines.AGAIN} times",
+    )  # fmt: skip
+    for name, took in result.items():
+        shown.add_row(
+            name, f"{took['set']:,.0f}", f"{took['cancel']:,.0f}", f"{took['due'] / 1000:,.1f}",
+            f"{took['bytes']:,.1f}", f"{took['bytes, moved']:,.1f}",
+        )  # fmt: skip
+    console.print(shown)
+    goals, ours = Goals(), result["a byte each"]
+    goals.add("ns to set one of ours", ours["set"], 1000, at_most=True)
+    goals.add("ns to cancel one of ours", ours["cancel"], 1000, at_most=True)
+    goals.add("bytes for each, beyond the array", ours["bytes, moved"], 0.01, at_most=True)
+    return result, goals.show()
+
+
+def hostile_section() -> tuple[Any, bool]:
+    result = hostile.hostile()
+    slow, burst, churn = result["slow"], result["burst"], result["churn"]
+    shown = table(
+        "Bad clients, on the epoll server", "", "honest, p99 in ms", "honest messages lost"
+    )
+    shown.add_row("nobody else", f"{1000 * slow['alone']:.2f}", "")
+    shown.add_row("1,000 slow ones", f"{1000 * slow['beside']:.2f}", f"{slow['lost']}")
+    shown.add_row(f"{churn['lives']:,} that are killed", "", f"{churn['honest_lost']}")
+    console.print(shown)
+    console.print(
+        f"Burst of {hostile.BURST:,}: {burst['served']:,} served, {burst['refused']:,} refused, "
+        f"{burst['waiting']:,} still waiting after {burst['seconds']:.1f} s. "
+        f"Churn: {churn['honest_messages']:,} honest messages; fds {churn['fds']}, "
+        f"bytes {churn['bytes']}, before and after.",
+        highlight=False,
+    )
+    goals = Goals()
+    goals.add("p99 beside the slow ones, to alone", slow["ratio"], 3, at_most=True)
+    goals.add("s after its deadline, the last slow one", slow["latest"], 1, at_most=True)
+    goals.add("s after its deadline, the first one", slow["soonest"], 0)
+    goals.add("burst: clients lost", burst["waiting"], 0, at_most=True)
+    goals.add("burst: fds left over", burst["left"], 0, at_most=True)
+    goals.add("churn: fds more than before", churn["fds"][1] - churn["fds"][0], 0, at_most=True)
+    growth = (churn["bytes"][1] - churn["bytes"][0]) / 1024
+    goals.add("churn: KiB more than before", growth, hostile.GROWTH, at_most=True)
+    lost = slow["lost"] + churn["honest_lost"]
+    goals.add("honest messages lost", lost, 0, at_most=True)
+    return result, goals.show()
+
+
 SECTIONS: dict[str, Callable[[], tuple[Any, bool]]] = {
     "imports": import_section,
     "seam": seam_section,
@@ -163,6 +214,8 @@ SECTIONS: dict[str, Callable[[], tuple[Any, bool]]] = {
     "parse": parse_section,
     "websocket": websocket_section,
     "idle": idle_section,
+    "deadlines": deadlines_section,
+    "hostile": hostile_section,
 }
 
 

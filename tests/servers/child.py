@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import resource
+import socket
 import sys
 import threading
 from functools import partial
@@ -61,6 +62,7 @@ def main(
     app_name: str,
     timeouts: dict[str, float],
     backlog: int = BACKLOG,
+    send_buffer: int = 0,
 ) -> None:
     logging.basicConfig(format="%(message)s")
     if limit:
@@ -70,6 +72,8 @@ def main(
     before = open_fds()
     share = model in SHARE_PORT
     with listen(share=share, backlog=backlog) as listener, stop_on_signals(listener.fileno()):
+        if send_buffer:  # accepted sockets inherit it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         print(json.dumps(listener.getsockname()), flush=True)
         server(model)(listener.fileno(), made(app_name, timeouts), kernel)
     left = sorted(open_fds() - before)

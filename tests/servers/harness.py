@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iomodels.servers import MODELS
+from iomodels.servers.listening import BACKLOG
 
 WITHIN = 60.0  # seconds for a whole crowd: a test that takes longer hangs
 MULTIPLEXING = [name for name in MODELS if name not in ("blocking", "threads", "processes")]
@@ -71,15 +72,19 @@ def running(
     limit: int = 0,
     app: str = "echo",
     timeouts: dict[str, float] | None = None,
+    backlog: int = BACKLOG,
+    send_buffer: int = 0,
 ) -> Iterator[Running]:
     """Run a server until the block ends; `limit` caps its descriptors. Its end is checked too.
 
-    With `timeouts`, it serves a WebSocket echo that has these.
+    With `timeouts`, it serves a WebSocket echo that has these. The app "unruly" is in unruly.py.
+    `send_buffer` is the size of its sockets' send buffers, else the kernel's to choose.
     """
     read_end, write_end = os.pipe()
     order = {
         "model": model, "faults": faults or {}, "seed": seed, "resets": write_end, "limit": limit,
-        "app_name": app, "timeouts": timeouts or {},
+        "app_name": app, "timeouts": timeouts or {}, "backlog": backlog,
+        "send_buffer": send_buffer,
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.servers.child", json.dumps(order)],
@@ -240,3 +245,33 @@ def echoes(sock: socket.socket, data: bytes) -> bool:
     """Send, and tell whether the same comes back."""
     sock.sendall(data)
     return receive(sock, len(data)) == data
+
+
+def descriptors(pid: int) -> int:
+    """How many fds a process and its children have open; those of one that has ended are none."""
+    count = 0
+    with contextlib.suppress(OSError):
+        count = len(os.listdir(f"/proc/{pid}/fd"))
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as children:
+                count += sum(descriptors(int(child)) for child in children.read().split())
+    return count
+
+
+def settled(pid: int) -> int:
+    """How many fds a process and its children have open, once that has stayed the same a while."""
+    counts = [descriptors(pid)]
+    while len(counts) < 6 or len({*counts[-6:]}) > 1:
+        time.sleep(0.05)
+        counts.append(descriptors(pid))
+    return counts[-1]
+
+
+def comes_back_to(pid: int, count: int, within: float = 10.0) -> bool:
+    """Wait until a process has no more fds open than `count`; False when that does not happen."""
+    end = time.monotonic() + within
+    while descriptors(pid) > count:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
