@@ -13,6 +13,7 @@
     memory.py       what an idle connection costs; footprint.py reads it, memory_clients.py
                     connects, memory_peers.py are servers to stand beside ours
     gopeer.py       Go programs to stand beside ours (go/)
+    meter.py        a running server, looked at from outside; meter_clients.py talks with it
     million/        as many WebSockets at once as this machine holds
     multiplexing.py what a wake-up costs, against the fds watched and those that are ready
     syscalls.py     system calls by name; copies.py: bytes copied; allocations.py: of each frame
