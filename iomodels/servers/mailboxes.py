@@ -157,8 +157,8 @@ class Relay:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         end = ours.detach()
-        self.ends.add(end)
         self.epoll.register(end, EPOLLIN)
+        self.ends.add(end)  # from here on the thread may write to it
         return theirs.detach()
 
     def leave_to_parent(self) -> None:
@@ -185,22 +185,34 @@ class Relay:
                     self.drop(fd)
                     continue
                 for end in tuple(self.ends):
-                    self.waiting.setdefault(end, []).append(bytes(letter[:n]))
-                    self.pass_on(end)
+                    self.tell(end, bytes(letter[:n]))
+
+    def tell(self, end: int, letter: bytes) -> None:
+        """Pass a letter to a child, after those that wait for it already."""
+        if end in self.waiting:
+            self.waiting[end].append(letter)
+            if len(self.waiting[end]) > LETTERS:  # it is told no more, and so hangs up
+                live.shutdown(end, socket.SHUT_WR)
+            return
+        try:
+            live.write(end, letter)
+        except BlockingIOError:
+            self.waiting[end] = [letter]
+            self.epoll.modify(end, EPOLLIN | EPOLLOUT)
+        except OSError:
+            pass  # it was told no more, or is about to end
 
     def pass_on(self, end: int) -> None:
-        """Tell a child what there is room for; the rest when there is more."""
+        """There is room again: tell a child what waits for it, as far as the room goes."""
         letters = self.waiting[end]
         try:
             while letters:
                 live.write(end, letters[0])
                 del letters[0]
         except BlockingIOError:
-            if len(letters) < LETTERS:
-                return self.epoll.modify(end, EPOLLIN | EPOLLOUT)
-            live.shutdown(end, socket.SHUT_WR)  # it is told no more, and so hangs up
+            return
         except OSError:
-            pass  # it was told no more, or is about to end
+            pass
         del self.waiting[end]
         self.epoll.modify(end, EPOLLIN)
 
