@@ -18,6 +18,7 @@ from iomodels.commands.load import load_command
 from iomodels.commands.memory import memory_command
 from iomodels.commands.million import million_command
 from iomodels.commands.serve import serve
+from iomodels.commands.trace import trace_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,6 +29,7 @@ def cli() -> None:
 
 for command in (
     doctor, serve, load_command, compare_command, memory_command, million_command, dissect_command,
+    trace_command,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -15,9 +15,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "apps": {"websocket"},
     "servers": {"kernel", "apps"},
     "measure": {"kernel", "apps", "servers", "websocket"},
-    "views": {"kernel", "apps", "servers", "websocket", "measure"},
-    "course": {"kernel", "apps", "servers", "websocket", "measure", "views"},
-    "commands": {"kernel", "apps", "servers", "websocket", "measure", "views"},
+    "trace": {"kernel", "apps", "servers", "websocket", "measure"},
+    "views": {"kernel", "apps", "servers", "websocket", "measure", "trace"},
+    "course": {"kernel", "apps", "servers", "websocket", "measure", "trace", "views"},
+    "commands": {"kernel", "apps", "servers", "websocket", "measure", "trace", "views"},
 }
 
 

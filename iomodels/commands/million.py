@@ -94,6 +94,6 @@ def held(report: Report) -> list[tuple[str, str]]:
         )
     if report.each is not None:
         whole = f"{number(round(report.each))} B: {report.machine / 2**30:.2f} GiB in all"
-        seen = f"{report.by_available / 2**30:.2f} by MemAvailable, which leaves out inodes"
-        lines.append(("of the machine, everything", f"{whole} ({seen})"))
+        other = f"{report.by_available / 2**30:.2f} by MemAvailable, which leaves out inodes"
+        lines.append(("of the machine, everything", f"{whole} ({other})"))
     return lines

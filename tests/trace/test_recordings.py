@@ -1,0 +1,32 @@
+"""Each scenario with each model that it is for: twice the same, and true at every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from iomodels.servers import missing
+from iomodels.trace import models_for, record, scenarios
+from tests.trace.outside import compare
+
+PAIRS = [(model, each.name) for each in scenarios().values() for model in models_for(each)]
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS, ids=lambda word: word)
+def test_a_recording_is_the_same_each_time_and_true(model: str, name: str) -> None:
+    if reason := missing(model):
+        pytest.skip(reason)
+    compared = []
+
+    def look(*step: Any) -> None:
+        compare(*step)
+        compared.append(step)
+
+    first = record(model, name, look)
+    assert len(compared) >= len(first.steps) > 10
+    again = record(model, name)
+    for one, other in zip(first.steps, again.steps, strict=False):
+        assert one == other
+    assert first.to_json() == again.to_json()
+    assert len(first.to_json()) < 600 * len(first.steps) + 30_000
