@@ -12,13 +12,18 @@ settings.load_profile("untimed")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    ran = [
-        report
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.stats.get(outcome, ())
-        if "tests/servers/test_matrix.py" in getattr(report, "nodeid", "")
-    ]
-    if ran:
+    def ran(test: str) -> int:
+        return sum(
+            test in getattr(report, "nodeid", "")
+            for outcome in ("passed", "failed")
+            for report in terminalreporter.stats.get(outcome, ())
+        )
+
+    if cases := ran("tests/servers/test_matrix.py"):
         terminalreporter.write_line(
-            f"Servers and faults: {len(ran)} cases were run, a hundred clients in each"
+            f"Servers and faults: {cases} cases were run, a hundred clients in each"
+        )
+    if pairs := ran("test_a_recording_is_the_same_each_time_and_true"):
+        terminalreporter.write_line(
+            f"Recordings: {pairs} pairs of a scenario and a model, each recorded twice"
         )

@@ -27,13 +27,13 @@ def trace_command(
     a call that sleeps, ! the same call when it returns. Without arguments, the models and the
     scenarios are listed.
     """
+    needs_linux()
     from iomodels.trace import RecordingError, record, text
 
     if listed or model is None:
         return list_all()
     if scenario is None:
         raise click.ClickException("name a scenario too; `iomodels trace --list` lists them")
-    needs_linux()
     if save:
         check_target(save)
     try:

@@ -8,8 +8,8 @@ There are three answers:
                  accept, and for the others it is EAGAIN. That is the thundering herd: with n
                  workers, n - 1 wake-ups for nothing.
     exclusive    The same listener, watched with EPOLLEXCLUSIVE (Linux 4.5): the kernel wakes one of
-                 those who sleep, or a few. Whoever went to sleep last is woken first, so with
-                 little to do the same worker gets nearly all.
+                 those who sleep, or a few. It asks them in the same order each time, so with little
+                 to do the same worker gets nearly all.
     reuseport    A listener for each worker, all on the same port (SO_REUSEPORT, Linux 3.9). The
                  kernel spreads the clients by a hash of their address, and wakes the one owner. The
                  spread is even, but blind: a client is put into the queue of a worker that is
