@@ -35,6 +35,7 @@ help:
 # No browser where there is no screen, nor a $BROWSER, which remote editors set to open one at home.
 # A port that was asked for is used or refused; the default one gives way to the next that is free.
 # The root is the project, so that a lesson's links to its source can be followed.
+# Trusted, for JupyterLab runs no script of an output that it does not trust: the steppers' buttons.
 # answer_yes: Ctrl-C ends JupyterLab at once, and its kernels with it.
 lab: $(STAMP)
 	@test "$(PORT)" -ge 0 2>/dev/null && test "$(PORT)" -le 65535 || { \
@@ -42,6 +43,7 @@ lab: $(STAMP)
 	@echo "Starting JupyterLab in notebooks/ (Ctrl-C ends it)"
 	@test -n "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" || test "$$(uname)" = Darwin || set -- --no-browser; \
 	test "$$(id -u)" -ne 0 || set -- "$$@" --allow-root; \
+	$(RUN) -m jupyter trust $(NOTEBOOKS) >/dev/null; \
 	exec $(RUN) -m jupyterlab --ServerApp.root_dir=. --ContentsManager.preferred_dir=notebooks \
 	    --ServerApp.port=$(PORT) \
 	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
