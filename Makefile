@@ -49,9 +49,10 @@ lab: $(STAMP)
 	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
 	    --ServerApp.answer_yes=True --log-level=WARN --LabApp.log_level=WARN "$$@"
 
+# In the order of the files: the browser's tests, few and long, come first and not alone at the end.
 test: lint
 	@echo "Running the unit tests ($(WORKERS) at a time)"
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 ifneq ($(NOTEBOOKS),)
 	@echo "Running the notebooks against their stored outputs ($(WORKERS) at a time)"
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --nbval --nbval-cell-timeout=120 \
