@@ -58,8 +58,9 @@ def wakeups(clients: int = 200, workers: int = 4) -> list[Woken]:
             step(done / len(WAYS), share)
             with child("iomodels.measure.wakeups", [share, str(workers)]) as running:
                 host, port = running.said["address"][:2]
-                visit((host, port))  # by now all of them are there
-                before = sleeps(running.process.pid)
+                visit((host, port))
+                while len(before := sleeps(running.process.pid)) < workers:
+                    time.sleep(SETTLE)  # the first ones serve while the others are being forked
                 for _ in range(clients):
                     visit((host, port))
                 after = sleeps(running.process.pid)
