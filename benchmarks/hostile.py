@@ -32,7 +32,7 @@ from typing import Any
 
 from iomodels import servers
 from iomodels.apps.websocket import echo
-from iomodels.kernel import borrowed, live
+from iomodels.kernel import RESET_ON_CLOSE, borrowed, live
 from iomodels.measure.child import run
 from iomodels.measure.dialogues import UPGRADE, websocket
 from iomodels.measure.footprint import footprint
@@ -49,7 +49,6 @@ BURST, QUEUE = 10_000, 1024
 CHURN, SECONDS, WARM_UP = 5_000, 60.0, 15.0
 GROWTH = 256  # KiB: what a second round may add, by where malloc happens to put things
 
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: close(2) sends a reset, and no TIME_WAIT
 TALK = websocket(64, 1)
 MESSAGES = TALK.requests[:2000]
 REPLY = TALK.replies[: len(TALK.replies) // TALK.messages]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from iomodels.websocket.anatomy import Frame, Part
 
 MOST_BYTES = 1 << 24  # of a file
-SHOWN = 16  # bytes of a payload, and three times as many letters of a text
 
 
 @click.command("dissect")
@@ -88,6 +87,8 @@ def dissected(frame: Frame) -> Table:
     """The table of a frame, and under it what is wrong and what is missing."""
     from rich.text import Text
 
+    from iomodels.websocket.anatomy import written
+
     title = f"Byte {frame.start:,}: {frame.about}"
     result = table("bytes", "bits", "field", "value", "meaning", "RFC 6455", title=title)
     for column in result.columns:
@@ -96,7 +97,7 @@ def dissected(frame: Frame) -> Table:
     for part in frame.parts:
         last = part.stop - 1
         where = f"{part.at:,}" if part.at == last else f"{part.at:,}–{last:,}"
-        cells = (where, drawn(part), part.name, valued(part), part.meaning, part.section)
+        cells = (where, drawn(part), part.name, written(part), part.meaning, part.section)
         result.add_row(*(Text(cell) for cell in cells))
     notes = [
         f"✗ byte {at:,}: {rule} ({section}); "
@@ -119,16 +120,3 @@ def drawn(part: Part) -> str:
         return ""
     bits = "." * part.bit + part.bits + "." * (-(part.bit + part.width) % 8)
     return " ".join(bits[i : i + 8] for i in range(0, len(bits), 8))
-
-
-def valued(part: Part) -> str:
-    """Its value as one writes it, cut to what fits."""
-    value, most = part.value, 3 * SHOWN
-    if isinstance(value, bytes):
-        return value[:SHOWN].hex(" ") + " …" * (len(value) > SHOWN)
-    if isinstance(value, str):
-        letters = [c if c.isprintable() else ascii(c)[1:-1] for c in value[:most]]
-        return f'"{"".join(letters)}"' + " …" * (len(value) > most)
-    if part.name == "opcode":
-        return f"{value:#x}"
-    return f"{value:,}" if "length" in part.name else str(value)

@@ -33,14 +33,23 @@ if TYPE_CHECKING:
 
     from iomodels.kernel.uring import Ring
 
-__all__ = ["EpollPoller", "Kernel", "LiveKernel", "Poller", "borrowed", "is_internet", "live"]
+__all__ = [
+    "EpollPoller",
+    "Kernel",
+    "LiveKernel",
+    "Poller",
+    "accept_queue",
+    "borrowed",
+    "is_internet",
+    "live",
+]
 
 LINUX = sys.platform == "linux"
 if LINUX:
     import fcntl
 
 TCP_ESTABLISHED = 1  # include/net/tcp_states.h
-TCP_INFO_QUEUE = 24  # offset of tcpi_unacked: of a listener, the clients in its accept queue
+TCP_INFO_QUEUE = 24  # offset of tcpi_unacked
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for 0 seconds (man 7 socket)
 F_SETSIG, F_SETOWN_EX = 10, 15  # include/uapi/asm-generic/fcntl.h
 F_OWNER_TID = 0
@@ -111,6 +120,16 @@ def is_internet(sock: socket.socket) -> bool:
     """Tell whether a socket is IPv4 or IPv6, by the kernel's word: `borrowed` only claims so."""
     family = sock.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
     return family in (socket.AF_INET, socket.AF_INET6)
+
+
+def accept_queue(listener: socket.socket) -> tuple[int, int]:
+    """How many clients wait in a listener's accept queue, and how many may: its backlog.
+
+    tcpi_unacked and tcpi_sacked of TCP_INFO, which a listener uses so (net/ipv4/tcp.c).
+    """
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 8)
+    waiting, backlog = struct.unpack_from("II", info, TCP_INFO_QUEUE)
+    return waiting, backlog
 
 
 class LiveKernel:

@@ -20,7 +20,6 @@ import array
 import fcntl
 import select
 import socket
-import struct
 import sys
 import termios
 import threading
@@ -29,10 +28,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iomodels.kernel import (
-    TCP_INFO_QUEUE,
     EpollPoller,
     Kernel,
     Poller,
+    accept_queue,
     borrowed,
     is_internet,
     live,
@@ -273,9 +272,8 @@ def queues_of(fd: int) -> Queues | None:
     try:
         if not is_internet(sock):
             return None
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 8)
-        if info[0] == TCP_LISTEN:
-            waiting, backlog = struct.unpack_from("II", info, TCP_INFO_QUEUE)
+        if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO) == TCP_LISTEN:
+            waiting, backlog = accept_queue(sock)
             return Queues(waiting=waiting, backlog=backlog)
         return Queues(unread=count(fd, termios.FIONREAD), unsent=count(fd, termios.TIOCOUTQ))
     except OSError:

@@ -21,11 +21,10 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 
-from iomodels.kernel import TCP_INFO_QUEUE, borrowed, is_internet, live
+from iomodels.kernel import accept_queue, borrowed, is_internet, live
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 MOMENT = 0.1  # seconds between two looks
@@ -85,18 +84,12 @@ def empty_queue(listener: int) -> None:
     try:
         sock.listen(0)
         end = live.monotonic() + QUEUE
-        while waiting(sock) and live.monotonic() < end:
+        while accept_queue(sock)[0] and live.monotonic() < end:
             live.sleep(0.005)
     except OSError:
         pass  # it has been shut down before
     finally:
         sock.detach()
-
-
-def waiting(listener: socket.socket) -> int:
-    """How many clients wait in the accept queue (tcpi_unacked of a listener, man 7 tcp)."""
-    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_QUEUE + 4)
-    return int.from_bytes(info[TCP_INFO_QUEUE:], sys.byteorder)
 
 
 def local_port(fd: int) -> int | None:

@@ -22,11 +22,10 @@ from typing import Any
 from iomodels import apps
 from iomodels.apps.chat import ChatServer
 from iomodels.apps.websocket import echo
-from iomodels.kernel import RESET_ON_CLOSE
+from iomodels.kernel import RESET_ON_CLOSE, accept_queue
 from iomodels.measure.limits import raise_soft_limit
 from iomodels.servers import mailboxes
 from iomodels.servers.listening import listen
-from iomodels.servers.stopping import waiting
 from iomodels.trace.looking import HOST, Looking, to_high
 from iomodels.trace.models import SHARE_PORT, server
 from iomodels.trace.stage import Stage
@@ -92,7 +91,7 @@ def spread(listener: socket.socket, number: int) -> list[list[int]]:
         with socket.create_connection(address, source_address=(HOST, 0)) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             for index, each in enumerate([listener, *others]):
-                if waiting(each):
+                if accept_queue(each)[0]:
                     each.accept()[0].close()
                     found[index].append(client.getsockname()[1])
     for each in reversed(others):

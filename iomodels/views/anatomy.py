@@ -21,11 +21,10 @@ from anywidget import AnyWidget
 
 from iomodels.views import style
 from iomodels.views.style import number
-from iomodels.websocket.anatomy import Frame, Part, dissect, from_hex
+from iomodels.websocket.anatomy import SHOWN, Frame, Part, dissect, from_hex, written
 
 __all__ = ["Anatomy", "anatomy"]
 
-SHOWN = 16  # bytes of a payload
 FRAMES = 20  # more are not shown
 TONES = ("a", "c", "b", "run", "sleep")  # of the fields, in turn
 
@@ -142,20 +141,9 @@ def _parts_of(frame: Frame, at: int, bit: int | None) -> list[str]:
 def _row(place: int, part: Part) -> str:
     bits = " ".join(part.bits[i : i + 8] for i in range(0, len(part.bits), 8))
     tone = TONES[place % len(TONES)] if part.bits else "whole"
-    cells = (f"<code>{bits}</code>", html.escape(valued(part)), html.escape(part.meaning))
+    cells = (f"<code>{bits}</code>", html.escape(written(part)), html.escape(part.meaning))
     return (
         f'<tr class="{tone}" data-part="{place}"><th scope="row" style="text-align: left">'
         f"{html.escape(part.name)}</th>"
         f"{''.join(f'<td>{cell}</td>' for cell in cells)}<td>{part.section}</td></tr>"
     )
-
-
-def valued(part: Part) -> str:
-    """A field's value as one writes it, cut to what fits."""
-    value = part.value
-    if isinstance(value, bytes):
-        return value[:SHOWN].hex(" ") + " …" * (len(value) > SHOWN)
-    if isinstance(value, str):
-        letters = [c if c.isprintable() else ascii(c)[1:-1] for c in value[: 3 * SHOWN]]
-        return f'"{"".join(letters)}"' + " …" * (len(value) > 3 * SHOWN)
-    return f"{value:#x}" if part.name == "opcode" else number(value)

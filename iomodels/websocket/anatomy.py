@@ -47,6 +47,9 @@ FAILS: Final = CloseCode.PROTOCOL_ERROR
 HANDSHAKE: Final = re.compile(rb"\r?\n?[A-Z]+ [!-~]+ HTTP/|HTTP/\d\.\d \d")
 
 
+SHOWN = 16  # bytes of a payload that are written out, and three times as many letters of a text
+
+
 class Part(NamedTuple):
     """A field: `width` bits from bit `bit` of byte `at` on, counted as in the RFC: 0 is highest."""
 
@@ -115,6 +118,19 @@ def from_hex(text: str) -> bytes:
     if not any(digits):
         raise ValueError("there are no bytes in it")
     return bytes.fromhex("".join(digits))
+
+
+def written(part: Part) -> str:
+    """The value of a part as one writes it, cut to what fits into a line."""
+    value, most = part.value, 3 * SHOWN
+    if isinstance(value, bytes):
+        return value[:SHOWN].hex(" ") + " …" * (len(value) > SHOWN)
+    if isinstance(value, str):
+        letters = [c if c.isprintable() else ascii(c)[1:-1] for c in value[:most]]
+        return f'"{"".join(letters)}"' + " …" * (len(value) > most)
+    if part.name == "opcode":
+        return f"{value:#x}"
+    return f"{value:,}" if "length" in part.name else str(value)
 
 
 def shortened(text: str) -> str:

@@ -23,11 +23,11 @@ import gc
 import os
 import signal
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from iomodels.kernel import RESET_ON_CLOSE
 from iomodels.measure.footprint import Slab, of_process, slabs
 from iomodels.measure.million.crowd import Crowd, follow
 from iomodels.measure.million.hall import serve_hall
@@ -36,7 +36,6 @@ from iomodels.measure.million.scores import CONNECTED, Scores
 from iomodels.servers.listening import listen
 
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass
