@@ -1,4 +1,8 @@
-"""What browser tests share: one Chromium, one JupyterLab, and pages which must log no error."""
+"""What browser tests share: one Chromium, one JupyterLab, and pages which must log no error.
+
+Chromium ends with this folder's tests, not with the session: as long as playwright runs, it has a
+loop in this thread, and a later test that calls asyncio.run would be refused.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.browser.lab import NO_BROWSER, Lab, browser, browser_path, jupyter_lab, watch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if browser_path() is None:
         pytest.skip(NO_BROWSER)
@@ -21,7 +25,7 @@ def chromium() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(chromium: Browser) -> BrowserContext:
     """One for all pages: JupyterLab's own files are fetched once."""
     return chromium.new_context(viewport={"width": 1280, "height": 900})
