@@ -15,11 +15,12 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat.reader import NotJSONError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_WITHIN = 120  # seconds
+ATTEMPTS = 3  # at a kernel: the port that was found free for it may be taken a moment later
 
 
 def store(path: Path) -> None:
@@ -28,13 +29,22 @@ def store(path: Path) -> None:
     Raises CellExecutionError, and writes nothing, when a cell fails.
     """
     notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    NotebookClient(
-        notebook,
-        timeout=CELL_WITHIN,
-        record_timing=False,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    for attempt in range(ATTEMPTS):
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_WITHIN,
+            record_timing=False,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        try:
+            client.execute()
+            break
+        except DeadKernelError:
+            raise
+        except RuntimeError:  # it never answered
+            if attempt == ATTEMPTS - 1:
+                raise
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET, None)

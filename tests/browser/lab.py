@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -152,8 +153,11 @@ def _port(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> int:
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         for file in runtime.glob("jpserver-*.json"):
-            with contextlib.suppress(ValueError):  # half written
-                return int(json.loads(file.read_text())["port"])
+            # Half written, or written before it listens.
+            with contextlib.suppress(ValueError, ConnectionError):
+                port = int(json.loads(file.read_text())["port"])
+                socket.create_connection(("127.0.0.1", port)).close()
+                return port
         time.sleep(0.05)
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
