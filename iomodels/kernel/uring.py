@@ -52,7 +52,7 @@ REFUSED = {
     errno.ENOSYS: "this kernel has no io_uring, or a container's seccomp profile hides it",
     errno.EPERM: "io_uring is switched off: sysctl kernel.io_uring_disabled=0 as root switches it "
     "on; in a container, its seccomp profile must allow it",
-    errno.EINVAL: "this kernel's io_uring is too old: it takes Linux 5.19",
+    errno.EINVAL: "this kernel's io_uring is too old: it takes Linux 6.1",
     errno.ENOMEM: "io_uring gets no memory: raise the limit on locked memory (ulimit -l)",
 }
 
@@ -77,6 +77,8 @@ class LiveRing:
     not be freed, or the kernel writes into what has become something else. So the ring holds on to
     it, to a sent one under its `user_data`, which no other send under way may have.
 
+    It belongs to the thread that makes it: another one gets EEXIST from `enter`.
+
     The sockets must be blocking: with O_NONBLOCK, the kernel completes with EAGAIN at once instead
     of waiting for us (man 2 io_uring_enter, IORING_OP_RECV).
     """
@@ -93,9 +95,14 @@ class LiveRing:
             raise ImportError(INSTALL) from None
         self.u: Any = liburing
         self.ring = liburing.Ring()
-        # Submit what comes after an SQE that fails as well, and complete when we enter the kernel
-        # anyway, instead of interrupting us to do so.
-        flags = liburing.IORING_SETUP_SUBMIT_ALL | liburing.IORING_SETUP_COOP_TASKRUN
+        # Submit what comes after an SQE that fails as well. And complete only when we ask for it:
+        # else a connection is accepted at the end of any system call, and its number may be one
+        # that was closed a moment ago and stands in an SQE that the kernel has not yet taken.
+        flags = (
+            liburing.IORING_SETUP_SUBMIT_ALL
+            | liburing.IORING_SETUP_DEFER_TASKRUN
+            | liburing.IORING_SETUP_SINGLE_ISSUER
+        )
         try:
             liburing.io_uring_queue_init(entries, self.ring, flags)
         except OSError as error:
@@ -177,7 +184,7 @@ class LiveRing:
         """
         u, ring = self.u, self.ring
         try:
-            u.io_uring_submit(ring)
+            u.io_uring_submit_and_get_events(ring)  # first takes all that is to do, then completes
         except (InterruptedError, BlockingIOError):  # nothing was taken: the next call tries again
             timeout = 0
         if timeout != 0 and not u.io_uring_cq_ready(ring):

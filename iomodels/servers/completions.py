@@ -17,7 +17,8 @@ all come from one: between the order and its completion, the kernel works, not w
    still waits keeps the connection open: the client would never see the end. So whatever is
    under way is cancelled first, and the fd is closed when its last completion is there. As long as
    that takes, the number stays taken. Only when somebody else has closed it can a completion be
-   about one who had the number before: so each number has an age, and each request carries it.
+   about one who had the number before: so each number has an age, and each request carries it. And
+   after EBADF nothing is done by that number, for it may be the next client's already.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Completions:
         return (self.ages[fd] << AGE | fd) << BITS | kind
 
     def forget(self, fd: int) -> None:
-        """Let go of one whose fd somebody else has closed: the number has come back."""
+        """Let go of one whose fd somebody else has closed: its number is not ours any more."""
         if self.states[fd] & OPEN:
             self.app.closed(fd)
         for kind in (RECV, SEND):
@@ -122,8 +123,9 @@ class Completions:
         self.slow.discard(fd)
         self.unsent.pop(fd, None)
         self.lend(fd)
-        self.here -= 1
+        self.states[fd] = FREE
         self.ages[fd] = self.ages[fd] + 1 & 0xFF
+        self.one_less()
 
     # --- receiving ---
 
@@ -165,7 +167,9 @@ class Completions:
     def nothing_received(self, fd: int, result: int) -> None:
         """A recv brought no bytes: the end, an error, or no buffer for them."""
         state = self.states[fd]
-        if not state & OPEN:
+        if result == -errno.EBADF:
+            self.forget(fd)
+        elif not state & OPEN:
             self.go_on(fd)
         elif result == -errno.ENOBUFS:
             self.starved.append(fd)
@@ -219,7 +223,9 @@ class Completions:
     def sent(self, fd: int, result: int) -> None:
         """A send is done: `result` bytes have gone."""
         state = self.states[fd] = self.states[fd] & ~SENDING
-        if not state & OPEN:
+        if result == -errno.EBADF:
+            self.forget(fd)
+        elif not state & OPEN:
             self.go_on(fd)
         elif result < 0 and result not in AGAIN:  # EPIPE, ECONNRESET; ECANCELED: it is cut off
             self.hang_up(fd)
@@ -388,9 +394,12 @@ class Completions:
         """Close an fd of which the kernel has let go; from here on, the number may come back."""
         self.let_go(fd)
         self.states[fd] = FREE
+        close(self.kernel, fd)
+        self.one_less()
+
+    def one_less(self) -> None:
         self.here -= 1
         self.over = self.stopping and not self.here
-        close(self.kernel, fd)
 
     def stop(self) -> None:
         """Begin to end: answer what has arrived, say goodbye, and be `over` when all are gone."""

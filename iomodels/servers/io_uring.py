@@ -24,8 +24,9 @@ Where it hurts:
 - A buffer of the pool is much smaller than the window of the other servers, for there are many of
   them. Large messages come in more pieces.
 - An fd with a request under way is not closed by close(2): cancel first. And an order names a
-  number: if somebody closes the fd before the kernel has taken the order, and the number comes
-  back, the order is carried out on the newcomer. Nobody but the server may close its fds here.
+  number: if another thread closes the fd before the kernel has taken the order, and the number
+  comes back, the order is carried out on the newcomer. (In this thread it cannot come back before:
+  the ring accepts only after it has taken all orders, see kernel/uring.py.)
 - It is large and young, and has had holes; Docker's default profile and some distributions switch
   it off (EPERM, ENOSYS). A program needs another model to fall back on.
 """

@@ -77,12 +77,7 @@ def test_an_fd_that_is_reported_and_not_ready_costs_a_call_that_says_eagain(mode
 
 # Not threads: there the number may be another thread's before the call returns, and what the server
 # then does with it, it does to that one. Nobody can tell (man 2 close, "Multithreaded processes").
-# Nor io_uring: the kernel accepts while we compute, and the recv that we order next names a number
-# that may be the next client's by then (io_uring.py, "Where it hurts").
-TAKEN_AT_ONCE = {"threads", "io_uring"}
-
-
-@pytest.mark.parametrize("model", [model for model in MODELS if model not in TAKEN_AT_ONCE])
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "threads"])
 def test_an_fd_that_the_app_has_closed_in_the_middle_of_its_own_call(model: str) -> None:
     with running(model, app="unruly") as server:
         for _ in range(3):
