@@ -12,9 +12,13 @@ EVENTS = {
 
 
 def events_in_words(mask: int) -> str:
-    """IN|OUT for 5; what is always reported, ERR and HUP, is not asked for."""
-    asked = mask & ~(select.POLLERR | select.POLLHUP) or mask
-    return "|".join(name for bit, name in EVENTS.items() if asked & bit) or "0"
+    """What is asked for: IN|OUT for 5. ERR and HUP, which are reported always, are left out."""
+    return found_in_words(mask & ~(select.POLLERR | select.POLLHUP) or mask)
+
+
+def found_in_words(mask: int) -> str:
+    """What is reported: IN|HUP for 17."""
+    return "|".join(name for bit, name in EVENTS.items() if mask & bit) or "0"
 
 
 def shown(text: str, size: int) -> str:

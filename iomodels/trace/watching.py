@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from iomodels.kernel import EpollPoller, Poller
 from iomodels.kernel.recording_uring import Completed, RecordingRing
 from iomodels.trace.looking import is_ready, ready
-from iomodels.trace.plain import events_in_words, seconds
+from iomodels.trace.plain import events_in_words, found_in_words, seconds
 from iomodels.trace.waking import Herd
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class StepRing(RecordingRing):
 
 def reported(found: list[tuple[int, int]]) -> str:
     """Who is ready, and for what."""
-    return ", ".join(f"{fd} {events_in_words(mask)}" for fd, mask in found) or "nobody"
+    return ", ".join(f"{fd} {found_in_words(mask)}" for fd, mask in found) or "nobody"
 
 
 def open_ones(watched: list[tuple[int, int]], found: dict[str, Any]) -> list[tuple[int, int]]:

@@ -139,6 +139,12 @@ def test_a_full_buffer_stops_the_reading() -> None:
         pytest.fail("the server reads on")
 
 
+def test_what_is_reported_is_told_whole() -> None:
+    """ERR and HUP come unasked: they stand in the answer, and not in the question."""
+    texts = [step.get("text", "") for step in record("poll", "reset").steps]
+    assert "poll([3 IN, 4 IN, 5 IN]) → 4 IN|ERR|HUP" in texts
+
+
 def test_time_goes_by_the_script() -> None:
     recording = record("epoll", "slow-loris")
     clock = [state["clock"] for state in recording.states()]
