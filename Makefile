@@ -20,7 +20,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench lock clean again
+.PHONY: help lab test lint bench exercises lock clean again
 
 help:
 	@echo "make lab     open the course in JupyterLab (PORT=8888)"
@@ -28,9 +28,10 @@ help:
 	@echo "             against their stored outputs (WORKERS=$(WORKERS))"
 	@echo "make lint    check style and types alone"
 	@echo "make bench   measure side by side with the peers"
+	@echo "make exercises   write notebooks/exercises/ from notebooks/solutions/"
 	@echo "make lock    resolve all dependencies afresh into constraints.txt"
 	@echo "make clean   remove .venv and the tools' caches"
-	@echo "The first four make .venv if need be, with PYTHON=python3 or the one that you name."
+	@echo "The first five make .venv if need be, with PYTHON=python3 or the one that you name."
 
 # No browser where there is no screen, nor a $BROWSER, which remote editors set to open one at home.
 # A port that was asked for is used or refused; the default one gives way to the next that is free.
@@ -55,7 +56,7 @@ test: lint
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 ifneq ($(NOTEBOOKS),)
 	@echo "Running the notebooks against their stored outputs ($(WORKERS) at a time)"
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --nbval --nbval-cell-timeout=120 \
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope -p tests.kernels --nbval --nbval-cell-timeout=120 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 endif
 
@@ -72,6 +73,9 @@ else
 	@echo "Measuring side by side with the peers (minutes; best on an idle machine)"
 	@$(RUN) -m benchmarks
 endif
+
+exercises: $(STAMP)
+	@$(RUN) -m iomodels.course.release notebooks/solutions notebooks/exercises
 
 clean:
 	@echo "Removing .venv and the tools' caches"

@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
+import tests.kernels  # noqa: F401  the ports of the kernels that tests start
+
 # Nothing is timed: on a busy machine any example may take long, and that says nothing about it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -32,4 +34,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if pairs := ran("test_a_recording_is_the_same_each_time_and_true"):
         terminalreporter.write_line(
             f"Recordings: {pairs} pairs of a scenario and a model, each recorded twice"
+        )
+    if wrong := ran("test_a_wrong_answer_is_told_what_is_wrong"):
+        terminalreporter.write_line(
+            f"Exercises: {wrong} wrong answers to {ran('test_an_exercise_has_its_parts')} of them"
         )

@@ -343,6 +343,15 @@ def test_a_notebook_that_fails_is_not_stored(
     assert "fails.ipynb: not stored, a cell failed" in capsys.readouterr().err
 
 
+def test_a_cell_that_does_not_end_is_said_to_take_too_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iomodels.course.store.CELL_WITHIN", 1)
+    path = write(tmp_path / "waits.ipynb", "import time; time.sleep(600)")
+    assert main([str(path)]) == 1
+    assert capsys.readouterr().err == f"{path}: not stored, a cell took longer than 1 s\n"
+
+
 def test_what_is_no_notebook_is_named_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,36 +15,27 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat.reader import NotJSONError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_WITHIN = 120  # seconds
-ATTEMPTS = 3  # at a kernel: the port that was found free for it may be taken a moment later
 
 
 def store(path: Path) -> None:
     """Run a notebook in a kernel of its own, started in the notebook's folder, and write it back.
 
-    Raises CellExecutionError, and writes nothing, when a cell fails.
+    Raises CellExecutionError, and writes nothing, when a cell fails, and CellTimeoutError when one
+    takes longer than CELL_WITHIN.
     """
     notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    for attempt in range(ATTEMPTS):
-        client = NotebookClient(
-            notebook,
-            timeout=CELL_WITHIN,
-            record_timing=False,
-            store_widget_state=False,
-            resources={"metadata": {"path": str(path.parent)}},
-        )
-        try:
-            client.execute()
-            break
-        except DeadKernelError:
-            raise
-        except RuntimeError:  # it never answered
-            if attempt == ATTEMPTS - 1:
-                raise
+    NotebookClient(
+        notebook,
+        timeout=CELL_WITHIN,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET, None)
@@ -62,6 +53,9 @@ def main(paths: list[str]) -> int:
     for path in map(Path, paths):
         try:
             store(path)
+        except CellTimeoutError:
+            print(f"{path}: not stored, a cell took longer than {CELL_WITHIN} s", file=sys.stderr)
+            failed = 1
         except (OSError, NotJSONError) as error:
             reason = getattr(error, "strerror", None) or "this is not a notebook"
             print(f"{path}: not stored, {reason}", file=sys.stderr)
