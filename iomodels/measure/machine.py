@@ -47,6 +47,10 @@ LESSONS = (
     Lesson(0, "Start here"),
     Lesson(1, "File descriptors", needs=("kcmp",)),
     Lesson(2, "Blocking I/O", needs=("sleeping threads",)),
+    Lesson(3, "A thread or a process each", needs=("Go",)),
+    Lesson(4, "Non-blocking I/O", needs=("system calls",)),
+    Lesson(5, "select", descriptors=1_100),
+    Lesson(6, "poll", descriptors=10_100),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 
