@@ -36,7 +36,7 @@ from iomodels.kernel import RESET_ON_CLOSE, borrowed, live
 from iomodels.measure.child import run
 from iomodels.measure.dialogues import UPGRADE, websocket
 from iomodels.measure.footprint import footprint
-from iomodels.measure.limits import raise_soft_limit, sized, source
+from iomodels.measure.limits import leave_from, raise_soft_limit, sized, source
 from iomodels.measure.load import Report, load
 from iomodels.measure.progress import progress
 from iomodels.measure.serving import child, serving
@@ -175,15 +175,13 @@ def connecting(address: Address, number: int) -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-    sock.bind((source(number), 0))
+    leave_from(sock, source(number))
     if (error := sock.connect_ex(address)) not in (0, errno.EINPROGRESS):
         sock.close()
         raise OSError(error, os.strerror(error))
     return sock
 
 
-IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h; in Python's socket since 3.12
 PORTS = 8  # source addresses, as a multiple of what `source` puts on one
 
 

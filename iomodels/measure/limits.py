@@ -8,6 +8,7 @@ in a container often not even root.
 from __future__ import annotations
 
 import resource
+import socket
 from dataclasses import dataclass
 
 SPARE = 64  # descriptors that a process needs beside its connections
@@ -15,6 +16,7 @@ SPARE = 64  # descriptors that a process needs beside its connections
 # Connecting gets slow past half of the port range, for the kernel tries ports of one parity first.
 # Each source address has a port range of its own, and all of 127.0.0.0/8 is this machine.
 PER_ADDRESS = 13_000
+IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h; Python names it from 3.12 on
 
 
 def raise_soft_limit() -> int:
@@ -53,3 +55,13 @@ def source(number: int) -> str:
     """The loopback address from which connection `number` should connect."""
     block = number // PER_ADDRESS
     return f"127.0.{1 + block // 250}.{1 + block % 250}" if block else "127.0.0.1"
+
+
+def leave_from(sock: socket.socket, address: str) -> None:
+    """Have a socket connect from this address, and leave its port to connect(2).
+
+    connect(2) knows the other end too, and takes a port that is free towards it; bind(2) alone
+    would have to find one that nobody uses at all (man 7 ip, IP_BIND_ADDRESS_NO_PORT).
+    """
+    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((address, 0))

@@ -16,8 +16,7 @@ the same for all, or made when it is needed.
 Where it hurts: ports. The kernel looks for a free one of one parity first, and the search gets
 long when those are used up: at half of the range, 30 µs become 900. Each source address has a
 range of its own, and all of 127.0.0.0/8 is this machine: after so many connections, the next
-address is bound. IP_BIND_ADDRESS_NO_PORT leaves the choice of the port to connect(2), which knows
-the other end too; bind(2) alone would have to find one that nobody uses at all.
+address is bound.
 """
 
 from __future__ import annotations
@@ -32,12 +31,11 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from iomodels.measure.dialogues import UPGRADE
-from iomodels.measure.limits import PER_ADDRESS, source
+from iomodels.measure.limits import PER_ADDRESS, leave_from, source
 from iomodels.measure.million.scores import CONNECTED, ECHOED, HEARD, LOST, STOP
 from iomodels.websocket import BINARY, TEXT, encode
 from iomodels.websocket.handshake import accept_key
 
-IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h; Python names it from 3.12 on
 PATIENCE = 10.0  # seconds for a window of answers
 ROOM = 4096  # bytes that a read may bring: more than is due, so that too much is seen
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # in UPGRADE
@@ -93,8 +91,7 @@ class Crowd:
                 sock = socket.socket(socket.AF_INET, nonblocking)
                 block = len(self.fds) // self.per_address
                 if block:
-                    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-                    sock.bind((source(block * PER_ADDRESS), 0))
+                    leave_from(sock, source(block * PER_ADDRESS))
                 if (error := sock.connect_ex(self.address)) not in (0, errno.EINPROGRESS):
                     sock.close()
                     raise OSError(error, os.strerror(error))
