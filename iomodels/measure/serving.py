@@ -130,8 +130,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
     try:
         if process.poll() is None:
             process.terminate()
-            process.wait(STOPS_WITHIN)
-    finally:  # it did not end, or we are interrupted once more: there is no time for manners
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOPS_WITHIN)
+    finally:  # it has not ended, or we are interrupted once more: there is no time for manners
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):

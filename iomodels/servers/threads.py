@@ -40,7 +40,7 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
     Then each thread hears the end of the stream, and says its last words.
     """
     threads: dict[threading.Thread, int] = {}  # and the fd of each
-    ended: list[threading.Thread] = []
+    ended: set[threading.Thread] = set()
     alarms = Alarms(app, kernel)
     hold = Publication(app, kernel).converse if publishes(app) else converse
 
@@ -49,7 +49,7 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
             hold(fd, app, kernel, alarms)
         finally:
             close(kernel, fd)
-            ended.append(threading.current_thread())
+            ended.add(threading.current_thread())
 
     kernel.set_blocking(listener, True)
     while (fd := accept(kernel, listener)) != STOPPED:

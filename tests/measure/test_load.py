@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -188,6 +189,16 @@ def test_a_server_is_got_rid_of_and_has_used_something(model: str) -> None:
 def test_an_exception_in_the_block_ends_the_server_too() -> None:
     with pytest.raises(RuntimeError, match="mine"), serving("processes") as server:
         raise RuntimeError("mine")
+    assert not psutil.pid_exists(server.pid)
+
+
+def test_a_server_that_does_not_stop_is_named_in_one_line_and_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("iomodels.measure.serving.STOPS_WITHIN", 0.2)
+    named = pytest.raises(ServerError, match=r"^epoll did not stop within 0\.2 s$")
+    with named, serving("epoll") as server:
+        os.kill(server.pid, signal.SIGSTOP)
     assert not psutil.pid_exists(server.pid)
 
 
