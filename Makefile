@@ -103,7 +103,8 @@ endif
 # named in one line, and the course says where it does without.
 # The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
 # again writes the full path of .venv's Python into it, so that no other one is run by mistake.
-# The settings: no news, no looking for updates; the course talks to this machine alone.
+# The settings: no news, no looking for updates; the course talks to this machine alone. nbgrader's
+# menus are for a teacher, who has them back by: jupyter labextension enable @jupyter/nbgrader
 $(STAMP): pyproject.toml constraints.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "There is no '$(PYTHON)' here. Install Python" \
 	    "3.11, 3.12 or 3.13, or name it, as in: make lab PYTHON=/opt/bin/python3.12" >&2; exit 1; }
@@ -128,6 +129,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification":' \
 	    '{"fetchNews": "false", "checkForUpdates": false}}' >$(SETTINGS)/overrides.json
+	@$(RUN) -m jupyter labextension disable --level=sys_prefix @jupyter/nbgrader 2>/dev/null
 	@echo "$(CURDIR) $$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" >$@
 
 # Resolved for the first release of the oldest Python: what exists for it exists for all the later

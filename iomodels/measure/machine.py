@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["LESSONS", "Finding", "Lesson", "Readiness", "examine", "lessons"]
+__all__ = ["LESSONS", "Finding", "Lesson", "Readiness", "examine", "in_general", "lessons"]
 
 State = Literal["full", "less", "missing"]
 
@@ -120,6 +120,17 @@ def read(path: str) -> str:
 
 
 # --- where we are ---
+
+
+def in_general() -> str:
+    """This machine in general words, for figures that are stored: cores, processor, kernel."""
+    processor = platform.machine()
+    for line in read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+            break
+    release = ".".join(platform.release().split(".")[:2])
+    return f"{os.cpu_count()} cores of {processor}, {platform.system()} {release}"
 
 
 def linux() -> bool:
