@@ -24,9 +24,9 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 help:
 	@echo "make lab     open the course in JupyterLab (PORT=8888)"
-	@echo "make test    check style and types, run the unit tests, and run the notebooks"
+	@echo "make test    check style, types and spelling, run the unit tests, and the notebooks"
 	@echo "             against their stored outputs (WORKERS=$(WORKERS))"
-	@echo "make lint    check style and types alone"
+	@echo "make lint    check style, types and spelling alone"
 	@echo "make bench   measure side by side with the peers"
 	@echo "make exercises   write notebooks/exercises/ from notebooks/solutions/"
 	@echo "make lock    resolve all dependencies afresh into constraints.txt"
@@ -61,10 +61,11 @@ ifneq ($(NOTEBOOKS),)
 endif
 
 lint: $(STAMP)
-	@echo "Checking style, format and types"
+	@echo "Checking style, format, types and spelling"
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
+	@$(RUN) -m codespell_lib
 
 bench: $(STAMP)
 ifeq ($(wildcard benchmarks/__main__.py),)
