@@ -51,6 +51,7 @@ LESSONS = (
     Lesson(4, "Non-blocking I/O", needs=("system calls",)),
     Lesson(5, "select", descriptors=1_100),
     Lesson(6, "poll", descriptors=10_100),
+    Lesson(7, "epoll", descriptors=10_100),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 
