@@ -52,6 +52,10 @@ LESSONS = (
     Lesson(5, "select", descriptors=1_100),
     Lesson(6, "poll", descriptors=10_100),
     Lesson(7, "epoll", descriptors=10_100),
+    Lesson(8, "The five I/O models", needs=("system calls", "models")),
+    Lesson(9, "From epoll to async/await", needs=("system calls", "Go")),
+    Lesson(10, "WebSocket"),
+    Lesson(11, "Zero copy", needs=("numpy and numba",)),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 
