@@ -88,6 +88,7 @@ class Kernel(Protocol):
     def set_blocking(self, fd: int, blocking: bool, /) -> None: ...  # fcntl(2), O_NONBLOCK
     def set_timeout(self, fd: int, option: int, seconds: float, /) -> None: ...  # setsockopt(2)
     def established(self, fd: int, /) -> bool: ...  # getsockopt(2), TCP_INFO
+    def listens(self, fd: int, /) -> bool: ...  # getsockopt(2), SO_ACCEPTCONN
     def reset_on_close(self, fd: int, /) -> None: ...  # setsockopt(2), SO_LINGER
     def set_async(self, fd: int, number: int, /) -> None: ...  # fcntl(2), O_ASYNC and F_SETSIG
     def sigtimedwait(
@@ -200,6 +201,15 @@ class LiveKernel:
         sock = borrowed(fd)
         try:
             return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO) == TCP_ESTABLISHED
+        finally:
+            sock.detach()
+
+    @staticmethod
+    def listens(fd: int) -> bool:
+        """Tell whether a socket is a listener, which one that was shut down no longer is."""
+        sock = borrowed(fd)
+        try:
+            return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         finally:
             sock.detach()
 

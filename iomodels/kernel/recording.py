@@ -204,6 +204,11 @@ class RecordingKernel:
             "getsockopt", lambda: self.inner.established(fd), [fd, "TCP_INFO"]
         )
 
+    def listens(self, fd: int) -> bool:
+        return self.record(  # type: ignore[no-any-return]
+            "getsockopt", lambda: self.inner.listens(fd), [fd, "SO_ACCEPTCONN"]
+        )
+
     def reset_on_close(self, fd: int) -> None:
         self.record("setsockopt", lambda: self.inner.reset_on_close(fd), [fd, "SO_LINGER", 0])
 

@@ -11,6 +11,9 @@ Besides a connection, accept has about twenty answers. They fall into three kind
   connections that there are. Nobody is turned away; they wait in the kernel's queue.
 - The listener was shut down (EINVAL). That is how every server here is told to stop: shutdown(2)
   on the listener wakes whoever sleeps on it, in accept, select, poll or epoll alike.
+
+The second hides the third: accept takes a number first, and looks at the listener only then. A
+server with no number left would never hear that it is to stop. So at EMFILE the listener is asked.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def accept(kernel: Kernel, listener: int) -> int:
         return kernel.accept(listener)
     except OSError as error:
         if error.errno in NO_ROOM:
-            return FULL
+            return FULL if kernel.listens(listener) else STOPPED
         if error.errno in SHUT_DOWN:
             return STOPPED
         return NOBODY

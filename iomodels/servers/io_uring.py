@@ -84,9 +84,10 @@ def loop(listener: int, ring: Ring, connections: Completions) -> None:
             elif kind == ACCEPT:
                 if result >= 0:
                     connections.opened(result)
-                if -result in SHUT_DOWN:
+                full = -result in NO_ROOM
+                if -result in SHUT_DOWN or (full and not connections.kernel.listens(listener)):
                     connections.stop()
-                elif -result in NO_ROOM:
+                elif full:
                     connections.pause(listener, PAUSE)
                 elif not flags & MORE:
                     ring.accept(listener, again)

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from iomodels.kernel import accept_queue, borrowed, is_internet, live
 
@@ -69,10 +70,21 @@ def wait_and_stop(listener: int, over: threading.Event) -> None:
         if waited < READING:
             continue
         how = socket.SHUT_RD if waited < GRACE else socket.SHUT_RDWR
-        for name in os.listdir("/proc/self/fd"):
-            if local_port(int(name)) == port:
+        for fd in numbers():
+            if local_port(fd) == port:
                 with contextlib.suppress(OSError):
-                    live.shutdown(int(name), how)
+                    live.shutdown(fd, how)
+
+
+def numbers() -> Iterable[int]:
+    """Return the fds that are open, and maybe some that are not.
+
+    To look into /proc takes an fd. When there is none left, all below the limit are open.
+    """
+    try:
+        return map(int, os.listdir("/proc/self/fd"))
+    except OSError:  # EMFILE
+        return range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def empty_queue(listener: int) -> None:

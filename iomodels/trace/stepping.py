@@ -279,6 +279,9 @@ class StepKernel:
     def established(self, fd: int) -> bool:
         return self.call("getsockopt", [fd, "TCP_INFO"], lambda: live.established(fd), fd=fd)  # type: ignore[no-any-return]
 
+    def listens(self, fd: int) -> bool:
+        return self.call("getsockopt", [fd, "SO_ACCEPTCONN"], lambda: live.listens(fd), fd=fd)  # type: ignore[no-any-return]
+
     def reset_on_close(self, fd: int) -> None:
         make = lambda: live.reset_on_close(fd)  # noqa: E731
         self.call("setsockopt", [fd, "SO_LINGER", "0 s"], make, fd=fd)

@@ -131,6 +131,16 @@ def test_with_no_descriptor_left_a_server_does_not_spin(model: str) -> None:
     assert server.accepts < 150 + waited * 30
 
 
+@pytest.mark.parametrize("model", [m for m in MODELS if m != "blocking"])
+def test_with_no_descriptor_left_a_server_ends_all_the_same(model: str) -> None:
+    """accept(2) looks for a number before it looks at the listener: EMFILE hides the EINVAL."""
+    with running(model, limit=24) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(server)) for _ in range(40)]
+        assert echoes(clients[0], b"hello")
+        time.sleep(0.2)  # it has taken as many as it can
+        server.stop()
+
+
 # --- select's limit ---
 
 
