@@ -56,6 +56,9 @@ LESSONS = (
     Lesson(9, "From epoll to async/await", needs=("system calls", "Go")),
     Lesson(10, "WebSocket"),
     Lesson(11, "Zero copy", needs=("numpy and numba",)),
+    Lesson(12, "What a connection costs", needs=("Go",), descriptors=10_100),
+    Lesson(13, "A million connections", descriptors=8_100),
+    Lesson(14, "Connections that misbehave"),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 
