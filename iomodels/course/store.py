@@ -4,11 +4,15 @@
 
 Left out of what is stored: the entries of widgets, whose kernel will be gone when the notebook is
 opened again (JupyterLab would say "model not found" where the card's HTML can stand), and times
-and versions, which would differ each time.
+and versions, which would differ each time. On which machine and what day it was, a lesson says
+once, at its top.
 """
 
 from __future__ import annotations
 
+import datetime
+import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat.reader import NotJSONError
+
+from iomodels.measure.machine import in_general
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_WITHIN = 120  # seconds
@@ -36,12 +42,25 @@ def store(path: Path) -> None:
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
+    stamp(notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET, None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+
+
+def stamp(notebook: Any) -> None:
+    """Say below a lesson's title where and when its figures were measured."""
+    title = notebook.cells[0]
+    if "**Time:**" not in title.source:
+        return
+    today = datetime.date.today()
+    title.source = re.sub(r"\n\n\*Stored on [^\n]*", "", title.source) + (
+        f"\n\n*Stored on {today.day} {today:%B %Y}: {in_general()},"
+        f" Python {platform.python_version()}. Run the cells, and the figures are yours.*"
+    )
 
 
 def main(paths: list[str]) -> int:

@@ -10,11 +10,13 @@ know. On every way out, the socket is closed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from socket import socket
+from socket import IPPROTO_TCP, TCP_INFO, socket
 from typing import Any
+from unittest.mock import patch
 
-from iomodels.course.cases import Address, Wrong, attempt, reset, server, within
+from iomodels.course.cases import Address, Wrong, attempt, reset, server, until, within
 
 Fetch = Callable[[Address, bytes], bytes]
 
@@ -22,6 +24,7 @@ NO_SHUTDOWN = (
     "the server reads your request to its end, and you wait for the answer: say that no more"
     " follows, with `shutdown(SHUT_WR)`"
 )
+CLOSED = 7  # TCP_CLOSE, the state in the first byte of TCP_INFO (include/net/tcp_states.h)
 NO_RETURN = "the server has sent its answer and closed, and your function has not returned"
 
 
@@ -93,4 +96,25 @@ def it_resets(fetch: Fetch, Incomplete: Any) -> None:
     expect_incomplete(got, Incomplete, b"an ans")
 
 
-CASES = (it_closes, it_reads_to_the_end, it_resets)
+def it_resets_early(fetch: Fetch, Incomplete: Any) -> None:
+    """the server resets before you say that no more follows"""
+    begun = threading.Event()
+
+    def script(client: socket) -> None:
+        client.recv(100)
+        begun.wait(2)
+        reset(client)
+
+    def late(sock: socket, how: int) -> None:
+        """`shutdown`, when the reset has come: without this it depends on who is quicker."""
+        begun.set()
+        until(lambda: sock.getsockopt(IPPROTO_TCP, TCP_INFO, 1)[0] == CLOSED, "no reset has come")
+        shutdown(sock, how)
+
+    shutdown = socket.shutdown
+    with within(3, NO_RETURN), server(script) as address, patch.object(socket, "shutdown", late):
+        got = attempt(fetch, address, b"a request")
+    expect_incomplete(got, Incomplete, b"")
+
+
+CASES = (it_closes, it_reads_to_the_end, it_resets, it_resets_early)

@@ -9,7 +9,7 @@ def fetch(address, request):
             sock.sendall(request)
             while part := sock.recv(1 << 16):
                 parts.append(part)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:
             raise Incomplete(b"".join(parts)) from None
     return b"".join(parts)
 
@@ -23,7 +23,7 @@ def fetch(address, request):
             sock.shutdown(socket.SHUT_RDWR)
             while part := sock.recv(1 << 16):
                 parts.append(part)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:
             raise Incomplete(b"".join(parts)) from None
     return b"".join(parts)
 
@@ -35,7 +35,7 @@ def fetch(address, request):
             sock.sendall(request)
             sock.shutdown(socket.SHUT_WR)
             return sock.recv(1 << 16)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:
             raise Incomplete(b"") from None
 
 
@@ -64,6 +64,20 @@ def fetch(address, request):
     return data
 
 
+# %% knows two errors of three: raises OSError(107, 'Transport endpoint is not connected')
+def fetch(address, request):
+    data = b""
+    with socket.create_connection(address) as sock:
+        try:
+            sock.sendall(request)
+            sock.shutdown(socket.SHUT_WR)
+            while part := sock.recv(1 << 16):
+                data += part
+        except (ConnectionResetError, BrokenPipeError):
+            raise Incomplete(data) from None
+    return data
+
+
 # %% loses what had come: `Incomplete` holds b''; b'an ans' had come before the reset
 def fetch(address, request):
     with socket.create_connection(address) as sock:
@@ -71,7 +85,7 @@ def fetch(address, request):
             sock.sendall(request)
             sock.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: sock.recv(1 << 16), b""))
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:
             raise Incomplete(b"") from None
 
 
@@ -86,7 +100,7 @@ def fetch(address, request):
             sock.shutdown(socket.SHUT_WR)
             while part := sock.recv(1 << 16):
                 parts.append(part)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:
             raise Incomplete(b"".join(parts)) from None
     return b"".join(parts)
 
@@ -100,7 +114,7 @@ def fetch(address, request):
         sock.shutdown(socket.SHUT_WR)
         while part := sock.recv(1 << 16):
             data += part
-    except (ConnectionResetError, BrokenPipeError):
+    except OSError:
         raise Incomplete(data) from None
     sock.close()
     return data
