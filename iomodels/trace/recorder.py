@@ -268,7 +268,7 @@ class Recorder:
             self.connect(act)
         client = self.clients[act.actor]
         outcome = client.do(act)
-        self.done[act.actor] = act.done
+        self.done[act.actor] = "has found nothing to read" if outcome == "nothing" else act.done
         if act.verb == "sends":
             self.sent[act.actor] = act.quoted
         awake = settle(self, act, client)

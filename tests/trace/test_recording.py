@@ -145,6 +145,14 @@ def test_what_is_reported_is_told_whole() -> None:
     assert "poll([3 IN, 4 IN, 5 IN]) → 4 IN|ERR|HUP" in texts
 
 
+def test_who_has_read_nothing_is_not_said_to_have_read() -> None:
+    said = [
+        state["actors"].get("B", {}).get("did")
+        for state in record("blocking", "slow-client").states()
+    ]
+    assert "has found nothing to read" in said and "has read" in said
+
+
 def test_time_goes_by_the_script() -> None:
     recording = record("epoll", "slow-loris")
     clock = [state["clock"] for state in recording.states()]
