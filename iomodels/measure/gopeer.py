@@ -43,6 +43,7 @@ MODELS = {
     "epoll-fds": "one epoll set over fds, without the net package",
     "idle": "a goroutine that waits on a channel; there is no connection",
 }
+CHAT = {"chat": "the chat of apps/chat.py: a goroutine per connection, two for who is in the room"}
 
 # Nothing is fetched, no file of the user's own settings is read, and no version control is asked.
 OFFLINE = {
@@ -139,7 +140,7 @@ def end_session(process: subprocess.Popen[Any]) -> None:
 
 @contextlib.contextmanager
 def gopeer(model: str, cpu: int | None = None) -> Iterator[Child]:
-    """Run one of MODELS in a child until the block ends, on one CPU if it is named.
+    """Run one of MODELS, or the CHAT, in a child until the block ends, on one CPU if it is named.
 
     `said["address"]` is where a server listens. Raises ServerError when it does not start.
     """
@@ -166,8 +167,8 @@ def stored() -> dict[str, Any]:
 
 def main(model: str, cpu: str = "") -> None:
     """Become the server of a model."""
-    if model not in MODELS:
-        raise NoGo(f"no Go model named {model!r}; there are {', '.join(MODELS)}")
+    if model not in (known := MODELS | CHAT):
+        raise NoGo(f"no Go model named {model!r}; there are {', '.join(known)}")
     if cpu:
         os.sched_setaffinity(0, {int(cpu)})
     become(model)

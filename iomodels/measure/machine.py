@@ -59,6 +59,7 @@ LESSONS = (
     Lesson(12, "What a connection costs", needs=("Go",), descriptors=10_100),
     Lesson(13, "A million connections", descriptors=8_100),
     Lesson(14, "Connections that misbehave"),
+    Lesson(15, "Build it", needs=("Go", "system calls"), descriptors=10_300),
 )
 ALL_NEED = ("operating system", "Python", "notebook")
 

@@ -104,8 +104,8 @@ def words(rows: list[Row]) -> str:
     null = {row.way: row for row in rows if row.to == "/dev/null" and not row.note}
     plain = null["read, write"]
     said = [
-        f"To /dev/null, {way} takes {row.wall / plain.wall:.2f} of the time of read and write, and "
-        f"copies {row.bytes_copied:,} bytes where these copy {plain.bytes_copied:,}."
+        f"To /dev/null, {way} takes {row.cpu / plain.cpu:.2f} of the CPU time of read and write, "
+        f"and copies {row.bytes_copied:,} bytes where these copy {plain.bytes_copied:,}."
         for way, row in null.items()
         if row is not plain
     ]

@@ -1,10 +1,11 @@
-// Go's side of the comparison, standard library only: a WebSocket echo in four models, and
-// goroutines that do nothing.
+// Go's side of the comparison, standard library only: a WebSocket echo in four models, a
+// chat, and goroutines that do nothing.
 //
 //	peer goroutines   a goroutine for each connection, with 4 KiB to read into and 4 to write from
 //	peer tuned        the same with 128 bytes to read into, and a writer only while there is an answer
 //	peer epoll        one epoll set of our own over the connections of the net package
 //	peer epoll-fds    one epoll set over fds; the net package is left out
+//	peer chat         a chat: a goroutine for each connection, and one more for each in the room
 //	peer idle         no connections: goroutines that wait on a channel, as many as stdin asks for
 //
 // A server says on stdout where it listens, in one line of JSON. All of them end when stdin does.
@@ -25,6 +26,7 @@ var models = map[string]func(net.Listener) error{
 	"tuned":      func(l net.Listener) error { return goroutines(l, 128, false) },
 	"epoll":      epoll,
 	"epoll-fds":  epollFds,
+	"chat":       chat,
 }
 
 func main() {
@@ -34,7 +36,7 @@ func main() {
 		return
 	}
 	if len(os.Args) != 2 || models[os.Args[1]] == nil {
-		log.Fatal("usage: peer goroutines|tuned|epoll|epoll-fds|idle")
+		log.Fatal("usage: peer goroutines|tuned|epoll|epoll-fds|chat|idle")
 	}
 	go holdLeash()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
