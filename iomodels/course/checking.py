@@ -111,9 +111,9 @@ def _card(verdicts: list[Verdict], said: str, right: bool) -> str:
     def item(verdict: Verdict) -> str:
         wrong = bool(verdict.problem)
         mark = (
-            '<b class="io-mark" aria-label="fails">✗</b>'
+            '<b class="io-sign" aria-label="fails">✗</b>'
             if wrong
-            else ('<b class="io-mark" aria-label="passes">✓</b>')
+            else ('<b class="io-sign" aria-label="passes">✓</b>')
         )
         problem = f'<p class="io-problem">{style.inline(verdict.problem)}</p>' if wrong else ""
         printed = ""

@@ -61,8 +61,10 @@ def fork(
     fd: int, listener: int, app: App, kernel: Kernel, children: set[int], relay: Relay | None
 ) -> None:
     """Give one client a process; the parent keeps its pid, and not its fd."""
-    end = relay.new_end() if relay else -1
+    end = -1
     try:
+        if relay:
+            end = relay.new_end()  # EMFILE: a client takes two more, as long as it is here
         pid = kernel.fork()
     except OSError as error:  # EAGAIN, ENOMEM: the limit on processes, or memory
         log.warning("no process for fd %d (%s); %d run; closed it", fd, error, len(children))
@@ -74,7 +76,7 @@ def fork(
     if pid > 0:
         children.add(pid)
     close(kernel, fd)
-    if relay:
+    if end >= 0:
         close(kernel, end)
 
 

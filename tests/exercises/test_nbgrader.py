@@ -1,9 +1,10 @@
 """The teacher's whole round with nbgrader: hand out, submit, collect, grade, and give feedback.
 
-All exercises there are make one assignment. Three students submit it: one with the solutions, one
-with the stubs, who has also cut the checks out of the locked cells, and one with a wrong answer to
-each. A notebook is run in a kernel of its own, which is what takes the time (its seconds are
-printed); the other wrong answers are tried without one, in test_wrong_answers.py.
+An exercise of each part of the course makes one assignment. Three students submit it: one with the
+solutions, one with the stubs, who has also cut the checks out of the locked cells, and one with a
+wrong answer to each. A notebook is run in a kernel of its own, which is what takes the time (its
+seconds are printed): the solutions, stubs and wrong answers of all exercises are tried without one,
+in test_wrong_answers.py, and nbgrader's markup in all of them by test_drift.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from nbgrader.exchange import ExchangeFactory
 from traitlets.config import Config
 
 from tests.exercises.answers import (
-    NAMES,
     SOLUTIONS,
     all_points,
     notebook,
@@ -35,6 +35,7 @@ from tests.exercises.answers import (
     wrong_answers,
 )
 
+NAMES = ("01_find_the_leak", "02_recv_exactly", "07_drain", "10_decode_header")
 ASSIGNMENT = "course"
 STUDENTS = ("right", "untouched", "wrong")
 

@@ -184,3 +184,17 @@ def test_guests_who_come_and_go_in_a_hurry_leave_nothing_behind(model: str) -> N
         stop.set()
         for visitor in visitors:
             visitor.join()
+
+
+@pytest.mark.parametrize("model", TOGETHER)
+def test_with_no_descriptor_left_the_room_goes_on(model: str) -> None:
+    with running(model, app="chat", limit=32) as server, guests(server, "Ann", "Bob") as room:
+        with contextlib.ExitStack() as stack:
+            for _ in range(40):  # some of them are in, and say nothing
+                stack.enter_context(connect(server))
+            for guest in room:
+                guest.say("still there?")
+                for other in room:
+                    assert other.hear() == f"{guest.name}: still there?"
+        with guests(server, "Cem"):
+            pass
