@@ -46,6 +46,7 @@ lab: $(STAMP)
 	test "$$(id -u)" -ne 0 || set -- "$$@" --allow-root; \
 	$(RUN) -m jupyter trust $(NOTEBOOKS) >/dev/null; \
 	exec $(RUN) -m jupyterlab --ServerApp.root_dir=. --ContentsManager.preferred_dir=notebooks \
+	    --LabApp.default_url=/lab/tree/notebooks/index.ipynb \
 	    --ServerApp.port=$(PORT) \
 	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
 	    --ServerApp.answer_yes=True --log-level=WARN --LabApp.log_level=WARN "$$@"

@@ -57,10 +57,10 @@ def test_the_sentences_are_of_these_figures(rows: list[Row]) -> None:
     said = words(rows)
     assert "To /dev/null, sendfile takes 0." in said
     assert f"copies 0 bytes where these copy {rows[0].size:,}" in said
-    assert words([Row("read, write", "/dev/null", 9, wall=2.0, to_user=9),
-                  Row("splice", "/dev/null", 9, wall=1.0)]) == (
-        "To /dev/null, splice takes 0.50 of the time of read and write, and copies 0 bytes where "
-        "these copy 9."
+    assert words([Row("read, write", "/dev/null", 9, cpu=2.0, to_user=9),
+                  Row("splice", "/dev/null", 9, cpu=1.0)]) == (
+        "To /dev/null, splice takes 0.50 of the CPU time of read and write, and copies 0 bytes "
+        "where these copy 9."
     )  # fmt: skip
 
 

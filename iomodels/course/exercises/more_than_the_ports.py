@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from iomodels.course.cases import Address, Wrong, within
+from iomodels.measure.limits import IP_BIND_ADDRESS_NO_PORT
 
 PORTS = 20  # of each source address
 
@@ -53,6 +54,7 @@ class Limited(socket.socket):
 
     def __init__(self, sockets: Sockets) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         self.sockets = sockets
 
     def connect(self, address: Any) -> None:

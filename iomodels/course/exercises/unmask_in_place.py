@@ -105,7 +105,8 @@ def with_little_room(unmask: Unmask, size: int, phase: int = 0) -> None:
     if most > ROOM:
         raise Wrong(
             f"allocates {most / (1 << 20):.1f} MiB at once for a payload of"
-            f" {size / (1 << 20):.4g} MiB, and {ROOM >> 10} KiB are allowed: go through it in parts"
+            f" {size / (1 << 20):.4g} MiB, and {ROOM >> 10} KiB are allowed: go through it in"
+            " parts, or in smaller ones"
         )
 
 
