@@ -138,6 +138,23 @@ def test_the_sentence_is_computed(guess: float, found: float, says: str) -> None
     assert comparison.relation(guess, found) == says
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "says"),
+    [
+        (1, "switches", "1 switch"),
+        (1.0, "calls", "1 call"),
+        (1, "messages per second", "1 message per second"),
+        (2, "calls", "2 calls"),
+        (1, "ms", "1 ms"),
+        (1, "s", "1 s"),
+        (1, "of 5", "1 of 5"),
+        (1, "", "1"),
+    ],
+)
+def test_one_of_many_is_in_the_singular(value: float, unit: str, says: str) -> None:
+    assert comparison.amount(value, unit) == says
+
+
 def html_of(shown: list[dict[str, Any]]) -> str:
     bundle = shown[-1]
     assert sorted(bundle) == ["text/html", "text/plain"]

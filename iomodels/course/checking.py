@@ -83,14 +83,15 @@ def _show(verdicts: list[Verdict], untried: int) -> None:
         if untried:
             verdict += f" {untried} after that {'was' if untried == 1 else 'were'} not tried."
     plain = "\n".join([verdict, *map(_plain, verdicts)])
-    if _in_ipython():
+    if in_ipython():
         right = passed == len(verdicts)
         style.output(_card(verdicts, verdict, right), plain, _SHEET)
     else:
         print(plain)
 
 
-def _in_ipython() -> bool:
+def in_ipython() -> bool:
+    """Whether a notebook's kernel, or another IPython, runs this: it can show a card."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get is not None and get() is not None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 
 from iomodels.views.style import LIGHT, number, picture, sentence
 
@@ -32,7 +33,9 @@ def of_choices(guess: str, found: str, committed: bool) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """A figure with its unit."""
+    """A figure with its unit: "20 calls", "1 call"; "ms" is no plural."""
+    if value == 1:
+        unit = re.sub(r"(?<=ch)es\b|(?<=\w\w)s\b", "", unit, count=1)
     return f"{number(value)} {unit}".strip()
 
 

@@ -18,6 +18,12 @@ function stops(low, high) {
   return [low, ...between.filter((stop) => low < stop && stop < high), high];
 }
 
+/** A figure with its unit: "20 calls", "1 call"; as in comparison.py. */
+function amount(value, unit) {
+  const one = value === 1 ? unit.replace(/(?<=ch)es\b|(?<=\w\w)s\b/, "") : unit;
+  return `${written(value)} ${one}`.trim();
+}
+
 /** A number box, under it a slider when the range spans decades. Returns [elements, read]. */
 function numberInput(model, label) {
   const unit = model.get("unit");
@@ -33,7 +39,7 @@ function numberInput(model, label) {
     const nearest = (value) =>
       all.reduce((best, stop, i) =>
         Math.abs(Math.log(stop / value)) < Math.abs(Math.log(all[best] / value)) ? i : best, 0);
-    const name = (value) => `${written(value)} ${unit}`.trim();
+    const name = (value) => amount(value, unit);
     const slider = h("input", {
       type: "range", min: 0, max: all.length - 1, step: 1,
       value: start == null ? Math.round((all.length - 1) / 2) : nearest(start),
@@ -122,7 +128,7 @@ function render({ model, el }) {
       h("span", { class: "io-pill" }, "✓ committed"),
       choice
         ? h("b", { class: "io-guess", html: choice.html })
-        : h("b", { class: "io-guess" }, `${written(guess)} ${model.get("unit")}`),
+        : h("b", { class: "io-guess" }, amount(guess, model.get("unit"))),
       h("button", {
         class: "io-button", type: "button",
         click: () => { asking(); body.querySelector("input").focus(); },

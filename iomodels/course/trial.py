@@ -109,7 +109,7 @@ def _trial_in(folder: str, case: Case, answers: Sequence[Any], seconds: float) -
         os.close(ours)
         os.close(printed)
     if outcome is None:
-        outcome = {"kind": "wrong", "problem": _how_it_ended(status)}
+        outcome = {"kind": "wrong", "problem": how_it_ended(status)}
     return Verdict(title(case), outcome["problem"], outcome["kind"], output.text())
 
 
@@ -201,7 +201,8 @@ def _end(pid: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def _how_it_ended(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """In words, what a status of waitpid(2) says of a process that has told nothing itself."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         number = signal.Signals(-code)
@@ -212,7 +213,7 @@ def _how_it_ended(status: int) -> str:
 # --- the child ---
 
 
-class _Link:
+class Link:
     """The child's side: how it tells the parent, and which code is the learner's."""
 
     def __init__(self, pipe: int, case: Case, answers: Sequence[Any]) -> None:
@@ -229,6 +230,7 @@ class _Link:
             self.own = ""
 
     def tell(self, **message: Any) -> None:
+        """Tell the parent one thing, as a line of JSON."""
         os.write(self.fd, json.dumps(message).encode() + b"\n")
 
     def finish(self, kind: str, problem: str = "") -> NoReturn:
@@ -250,7 +252,7 @@ class _Link:
         return ""
 
 
-_link: _Link | None = None  # in a child, its own
+own_link: Link | None = None  # in a child, its own; in the parent, None
 
 
 def _functions(answer: Any) -> list[FunctionType]:
@@ -261,13 +263,13 @@ def _functions(answer: Any) -> list[FunctionType]:
 
 def _be_the_child(case: Case, answers: Sequence[Any], link: int, prints: int) -> NoReturn:
     """Everything that happens in the child; it does not return, whatever happens."""
-    global _link
+    global own_link
     try:
         os.setpgid(0, 0)
         _settle(prints)
-        _link = _Link(link, case, answers)
+        own_link = Link(link, case, answers)
         signal.signal(WHERE, _say_where)
-        _play(_link, case, answers)
+        _play(own_link, case, answers)
     except BaseException:  # a fault of this module: rather a traceback than a second notebook
         traceback.print_exc()
     finally:
@@ -307,7 +309,7 @@ def _no_input(prompt: object = "") -> str:
     raise EOFError("input() has nobody to ask here")
 
 
-def _play(link: _Link, case: Case, answers: Sequence[Any]) -> NoReturn:
+def _play(link: Link, case: Case, answers: Sequence[Any]) -> NoReturn:
     """Call the case, and tell how it went and what it has left behind."""
     gc.freeze()  # the notebook's own garbage: its closing would not be the learner's doing
     before = descriptors()
@@ -334,7 +336,7 @@ def _play(link: _Link, case: Case, answers: Sequence[Any]) -> NoReturn:
     link.finish("wrong" if problem else "passed", problem)
 
 
-def _tell_of(link: _Link, error: BaseException) -> NoReturn:
+def _tell_of(link: Link, error: BaseException) -> NoReturn:
     if isinstance(error, Wrong):
         link.finish("wrong", str(error))
     frames = [*traceback.walk_tb(error.__traceback__)][::-1]
@@ -354,7 +356,7 @@ def _tell_of(link: _Link, error: BaseException) -> NoReturn:
 
 def _say_where(_signal: int, frame: FrameType | None) -> None:
     """At the deadline: tell in which line the learner's code is, in this thread or in another."""
-    assert _link
+    assert own_link
     others = sys._current_frames()
     others.pop(threading.get_ident(), None)
     for top in filter(None, (frame, *others.values())):
@@ -363,9 +365,9 @@ def _say_where(_signal: int, frame: FrameType | None) -> None:
             if inner.f_code is _play.__code__:  # further out is the notebook
                 break
             stack.append((inner, number))
-        if line := _link.line(stack):
-            _link.finish("late", line)
-    _link.finish("late")
+        if line := own_link.line(stack):
+            own_link.finish("late", line)
+    own_link.finish("late")
 
 
 # --- what the case has left behind ---
@@ -379,10 +381,10 @@ def _left_open(before: list[Descriptor], after: list[Descriptor]) -> str:
     closed = [was[key] for key in was.keys() - now.keys()]
     said = []
     if opened:
-        said.append(f"leaves {_count(len(opened), 'descriptor')} open: {_kinds(opened)}")
+        said.append(f"leaves {_count(len(opened), 'descriptor')} open: {kinds_of(opened)}")
     if closed:
         said.append(
-            f"closes {_count(len(closed), 'descriptor')} that it did not open: {_kinds(closed)}"
+            f"closes {_count(len(closed), 'descriptor')} that it did not open: {kinds_of(closed)}"
         )
     return "; ".join(said)
 
@@ -391,7 +393,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _kinds(found: list[Descriptor]) -> str:
+def kinds_of(found: list[Descriptor]) -> str:
     """ "a socket", "2 pipes and an eventfd"."""
     kinds = Counter(descriptor.kind for descriptor in found)
     named = [
@@ -437,13 +439,13 @@ def within(seconds: float, words: str) -> Iterator[None]:
 
     The report adds the line in which the learner's code was.
     """
-    if _link is None:
+    if own_link is None:
         raise RuntimeError("within() is for a case that check() runs")
-    _link.tell(within=seconds, words=words)
+    own_link.tell(within=seconds, words=words)
     try:
         yield
     finally:
-        _link.tell(done=True)
+        own_link.tell(done=True)
 
 
 @contextlib.contextmanager
@@ -453,7 +455,7 @@ def playing(script: Callable[..., None], *arguments: Any) -> Iterator[None]:
     What the script raises ends the case, at once: it may be that the learner's code would wait for
     ever for what the script has not done. When the block has ended, the script is waited for.
     """
-    link = _link
+    link = own_link
     if link is None:
         raise RuntimeError("playing() is for a case that check() runs")
 

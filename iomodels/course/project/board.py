@@ -193,7 +193,7 @@ def show(folder: str | Path = "board", *, beside: Mapping[str, Score] | None = N
     rows = sorted([*entries, *guests], key=lambda entry: entry.rank, reverse=True)
     if not rows:
         problems.insert(0, "nobody is on the board yet")
-    if not checking._in_ipython():
+    if not checking.in_ipython():
         print("\n".join([*map(_line, places(rows)), *problems]))
         return
     said = "".join(f'<p class="io-note-board">{html.escape(line)}</p>' for line in problems)

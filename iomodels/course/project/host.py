@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -108,7 +108,7 @@ class Hosted:
         """What the server does, in words, to go behind a complaint: where it is, how it ended."""
         if self.has_ended():
             ends = [told["ended"] for told in self._read(0) if "ended" in told]
-            return ends[-1] if ends else f"your server is gone: {trial._how_it_ended(self._died())}"
+            return ends[-1] if ends else f"your server is gone: {trial.how_it_ended(self._died())}"
         asleep = self.pulse() is not None
         os.kill(self.pid, trial.WHERE)
         lines = [told["where"] for told in self._read(trial.ANSWERS_WITHIN) if "where" in told]
@@ -196,8 +196,8 @@ def hosting(
                 time.sleep(0.001)
             os.close(news)
             if unwritten:
-                assert trial._link
-                trial._link.finish("unwritten", "not written yet")
+                assert trial.own_link
+                trial.own_link.finish("unwritten", "not written yet")
 
 
 # --- the server's process ---
@@ -227,7 +227,7 @@ def _be_the_server(
         serve(listener, patience)
         left = [each for each in descriptors() if (each.fd, each.target) not in before]
         if left:
-            tell(ended=f"`serve` has returned, and left {trial._kinds(left)} open", kind="leak")
+            tell(ended=f"`serve` has returned, and left {trial.kinds_of(left)} open", kind="leak")
         else:
             tell(ended="`serve` has returned, though nobody asked it to end", kind="returned")
     except NotImplementedError:
@@ -249,6 +249,6 @@ def leave_room_for(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def _line(frames: object) -> str:
-    """Where the learner's code is, of some frames, the innermost first."""
-    return trial._link.line(frames) if trial._link else ""  # type: ignore[arg-type]
+def _line(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """Where the learner's code is, of some frames with their lines, the innermost first."""
+    return trial.own_link.line(frames) if trial.own_link else ""

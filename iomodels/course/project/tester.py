@@ -92,7 +92,7 @@ def tester(serve: Serve, stage: int = 1) -> Report:
     """
     report = tried(serve, stage)
     plain = str(report)
-    if checking._in_ipython():
+    if checking.in_ipython():
         style.output(style.measured(_card(report)), "<tester>", _SHEET)
     else:
         print(plain)

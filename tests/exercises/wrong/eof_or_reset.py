@@ -14,7 +14,7 @@ def fetch(address, request):
     return b"".join(parts)
 
 
-# %% shuts down both directions: the server has sent 9 bytes, and your function returns 0 bytes
+# %% shuts down both directions: bytes, and your function returns 0 bytes
 def fetch(address, request):
     parts = []
     with socket.create_connection(address) as sock:
