@@ -166,9 +166,9 @@ COLUMNS = (
     "", "name", "tests", "users held", "delivered/s", "p99", "bytes a user", "CPU", "calls",
 )  # fmt: skip
 NOTE = (
-    "delivered/s: a message to 200 users counts as 200. p99: milliseconds until everybody in the "
-    "room had heard a round. CPU: the server's, µs for each message delivered; calls: system calls "
-    "for each. Figures compare within one machine."
+    "delivered/s: a message that 200 users hear counts as 200. p99: milliseconds until everybody "
+    "in the room had heard a round. CPU: the server's, µs for each message delivered; calls: "
+    "system calls for each. Figures compare within one machine."
 )
 _SHEET = """
 .iomodels table.io-board { width: 100%; max-width: 860px; margin: 6px 0; font-size: 14px;
