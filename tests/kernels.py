@@ -20,20 +20,25 @@ RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOWEST = 10_000
 
 
-def find_available_port(self: LocalPortCache, ip: str) -> int:
-    """In place of LocalPortCache's own: a free port below the ephemeral range, at random."""
+def quiet_port(ip: str = "127.0.0.1") -> int:
+    """A free port below the ephemeral range, at random."""
     first = int(RANGE.read_text().split()[0])
     while True:
         port = random.randrange(LOWEST, first)
-        if port in self.currently_used_ports:
-            continue
         with socket.socket() as sock:
             try:
                 sock.bind((ip, port))
             except OSError:  # somebody listens there
                 continue
-        self.currently_used_ports.add(port)
         return port
+
+
+def find_available_port(self: LocalPortCache, ip: str) -> int:
+    """In place of LocalPortCache's own."""
+    while (port := quiet_port(ip)) in self.currently_used_ports:
+        pass
+    self.currently_used_ports.add(port)
+    return port
 
 
 if RANGE.exists() and int(RANGE.read_text().split()[0]) > 2 * LOWEST:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from iomodels.servers import MODELS
+from tests.kernels import quiet_port
 
 IOMODELS = [sys.executable, "-m", "iomodels"]
 
@@ -55,10 +56,8 @@ def taken() -> Iterator[int]:
 
 @pytest.fixture
 def empty() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port: int = other.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that no connection gets meanwhile."""
+    return quiet_port()
 
 
 # --- one line, and a status that is not 0 ---

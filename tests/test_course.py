@@ -325,7 +325,8 @@ def write(path: Path, *cells: str) -> Path:
 
 
 def nbval(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    plugins = ["-p", "tests.kernels", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-c", "/dev/null"]
     options = ["--nbval", f"--nbval-sanitize-with={SANITIZE}", "--nbval-cell-timeout=120"]
     return subprocess.run(
         [*command, f"--rootdir={path.parent}", *options, str(path)], capture_output=True, text=True

@@ -18,11 +18,11 @@ from iomodels.measure.serving import child
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    before = descriptors()
+    before = [descriptor.fd for descriptor in descriptors()]
     loop = Loop()
     yield loop
     loop.epoll.close()
-    assert descriptors() == before
+    assert [descriptor.fd for descriptor in descriptors()] == before
 
 
 @pytest.fixture

@@ -89,22 +89,24 @@ def trial(case: Case, answers: Sequence[Any], seconds: float) -> Verdict:
 def _trial_in(folder: str, case: Case, answers: Sequence[Any], seconds: float) -> Verdict:
     ours, theirs = os.pipe()
     printed, prints = os.pipe()
+    output, pid = _Output(printed), 0
     sys.stdout.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: fork with threads; see above
-        pid = os.fork()
-    if pid == 0:
-        os.close(ours)
-        os.close(printed)
-        tempfile.tempdir = folder
-        _be_the_child(case, answers, theirs, prints)
-    output = _Output(printed)
     try:
-        os.close(theirs)
-        os.close(prints)
+        with warnings.catch_warnings(), _uninterrupted():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # 3.12: fork with threads; see above
+            pid = os.fork()
+            if pid == 0:
+                os.close(ours)
+                os.close(printed)
+                tempfile.tempdir = folder
+                _be_the_child(case, answers, theirs, prints)
+            os.close(theirs)
+            os.close(prints)
         outcome = _wait_for(pid, ours, output, seconds)
     finally:
-        status = _end(pid)
+        status = _end(pid) if pid else 0
         output.read()  # what is still in the pipe
         os.close(ours)
         os.close(printed)
@@ -114,6 +116,22 @@ def _trial_in(folder: str, case: Case, answers: Sequence[Any], seconds: float) -
 
 
 # --- the parent ---
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Have Ctrl-C wait until the block ends: a child whose pid is not known yet would be left."""
+    if threading.current_thread() is not threading.main_thread():  # no signal comes here
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _wait_for(pid: int, link: int, output: _Output, seconds: float) -> dict[str, str] | None:

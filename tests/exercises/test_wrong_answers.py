@@ -36,8 +36,9 @@ AT_ONCE = 8
 @pytest.fixture(scope="module")
 def tried(request: pytest.FixtureRequest) -> Iterator[dict[WrongAnswer, Future[Graded]]]:
     """What becomes of the wrong answers that are asked for."""
-    params = [getattr(item, "callspec", None) for item in request.session.items]
-    asked = [spec.params["wrong"] for spec in params if spec and "wrong" in spec.params]
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    found = [spec.params.get("wrong") for spec in specs if spec]
+    asked = [wrong for wrong in found if isinstance(wrong, WrongAnswer)]
     pool = ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork"))
     try:
         yield {
