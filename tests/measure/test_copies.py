@@ -263,8 +263,9 @@ def test_every_byte_of_the_load_is_counted_on_both_sides(model: str) -> None:
         time.sleep(0.3)
     assert report.total > 0
     # The first message makes Python read what it needs for it; that is a few files, if any.
-    assert found.to_kernel == report.total * 100
-    assert found.to_user is not None
+    assert found.to_kernel is not None and found.to_user is not None
+    # Whoever was not served in time may be answered after all, when the first one has left.
+    assert 0 <= found.to_kernel - report.total * 100 <= report.unanswered * 100
     asked = (report.total + report.unanswered) * 100
     assert asked <= found.to_user < asked + 100_000
 
