@@ -24,6 +24,7 @@ __all__ = [
     "Wrong",
     "attempt",
     "connection",
+    "hear",
     "playing",
     "reset",
     "send_in_pieces",
@@ -91,6 +92,19 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except Exception as error:
         return error
+
+
+def hear(client: socket.socket, size: int) -> bytes | None:
+    """So many bytes, or fewer when the server ends the connection; None when nothing comes."""
+    got = b""
+    try:
+        while len(got) < size and (data := client.recv(size - len(got))):
+            got += data
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return got or None
+    return got
 
 
 def unread(sock: socket.socket) -> int:

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Protocol
 
 from iomodels import apps, servers
 from iomodels.kernel import live
@@ -27,6 +28,16 @@ from iomodels.measure.limits import raise_soft_limit
 from iomodels.servers.listening import listen
 
 SMALL_STACK = 64 * 1024
+
+
+class Echoing(Protocol):
+    """What the loop asks of a connection's object."""
+
+    sock: socket.socket
+
+    @property
+    def unsent(self) -> object: ...  # true when something waits to be sent
+    def ready(self) -> bool: ...
 
 
 class Client:
@@ -55,9 +66,11 @@ class Client:
         return True
 
 
-def epoll_with_objects(listener: socket.socket) -> None:
-    """Echo; for each fd there is an object in a dict."""
-    clients: dict[int, Client] = {}
+def epoll_with_objects(
+    listener: socket.socket, make: Callable[[socket.socket], Echoing] = Client
+) -> None:
+    """Echo; for each fd there is an object in a dict, which `make` makes."""
+    clients: dict[int, Echoing] = {}
     listener.setblocking(False)
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
@@ -67,7 +80,7 @@ def epoll_with_objects(listener: socket.socket) -> None:
                 with contextlib.suppress(BlockingIOError):
                     sock, _ = listener.accept()
                     sock.setblocking(False)
-                    clients[sock.fileno()] = Client(sock)
+                    clients[sock.fileno()] = make(sock)
                     epoll.register(sock, select.EPOLLIN)
                 continue
             client = clients[fd]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from socket import SHUT_RDWR, SHUT_WR, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, create_server, socket
 from threading import Event
 
-from iomodels.course.cases import Wrong, playing, reset, unread, until, within
+from iomodels.course.cases import Wrong, hear, playing, reset, unread, until, within
 from iomodels.course.wakes import Wakes
 from iomodels.kernel.recording import queues_of
 
@@ -97,19 +97,6 @@ class Stage:
 
 
 # --- what a client does ---
-
-
-def hear(client: socket, size: int) -> bytes | None:
-    """So many bytes, or fewer when the server ends the connection; None when nothing comes."""
-    got = b""
-    try:
-        while len(got) < size and (data := client.recv(size - len(got))):
-            got += data
-    except ConnectionError:
-        pass
-    except TimeoutError:
-        return got or None
-    return got
 
 
 def expect_answer(client: socket, words: str = NO_ANSWER) -> None:

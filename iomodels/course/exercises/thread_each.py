@@ -21,7 +21,7 @@ from socket import SHUT_RDWR, SHUT_WR, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, create_
 from types import FrameType
 from typing import Any
 
-from iomodels.course.cases import Wrong, playing, reset, within
+from iomodels.course.cases import Wrong, hear, playing, reset, within
 
 Serve = Callable[[socket, int], None]
 Call = Callable[[], socket]
@@ -70,24 +70,11 @@ LOST = (
 # --- what a client does ---
 
 
-def hear(client: socket, size: int = len(WORD)) -> bytes | None:
-    """So many bytes, or fewer when the server ends the connection; None when nothing comes."""
-    got = b""
-    try:
-        while len(got) < size and (data := client.recv(size - len(got))):
-            got += data
-    except ConnectionError:
-        pass
-    except TimeoutError:
-        return got or None
-    return got
-
-
 def say(client: socket) -> bytes | None:
     """Send a word, and return what is heard then: it, or b"busy\\n", b"" for the end, or None."""
     with suppress(ConnectionError):  # the server may have said something before, and left
         client.sendall(WORD)
-    return hear(client)
+    return hear(client, len(WORD))
 
 
 def is_over(client: socket) -> bool:
@@ -123,7 +110,7 @@ def expect_served(client: socket, words: str = NO_ANSWER) -> None:
 
 def expect_busy(client: socket, limit: int) -> None:
     """Raise Wrong unless a client beyond the limit hears b"busy\\n", and then the end."""
-    got = hear(client)
+    got = hear(client, len(WORD))
     if got is None and say(client) == WORD:
         raise Wrong(f"one more client is served while {limit} are there, and that is the limit")
     if got is None:
@@ -329,7 +316,7 @@ def the_scheduler_is_slow(serve: Serve) -> None:
         six = [call() for _ in range(6)]
         try:
             for client in six[2:]:
-                if hear(client) is None:
+                if hear(client, len(WORD)) is None:
                     raise Wrong(TOO_LATE)
         finally:
             there_is_time.set()
