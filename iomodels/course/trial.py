@@ -258,16 +258,29 @@ class Link:
         while True:
             time.sleep(3600)
 
-    def line(self, frames: Iterable[tuple[FrameType, int]]) -> str:
+    def line(self, frames: Iterable[tuple[FrameType, int | None]]) -> str:
         """Where the learner's code is, of some frames with their lines, the innermost first."""
         for frame, number in frames:
             file = frame.f_code.co_filename
             if id(frame.f_globals) in self.learners and file != self.own:
+                number = number or _line_before(frame)
                 text = linecache.getline(file, number).strip()
                 return f", in line {number} of `{frame.f_code.co_name}`" + f": `{text}`" * bool(
                     text
                 )
         return ""
+
+
+def _line_before(frame: FrameType) -> int:
+    """Where a frame is that says None: the compiler adds instructions of no line, to end a `for`.
+
+    The last one before it that has a line is meant.
+    """
+    line = frame.f_code.co_firstlineno
+    for start, _, number in frame.f_code.co_lines():
+        if start <= frame.f_lasti and number:
+            line = number
+    return line
 
 
 own_link: Link | None = None  # in a child, its own; in the parent, None

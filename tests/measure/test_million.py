@@ -215,6 +215,7 @@ def test_progress_tells_the_plan_first_and_then_only_more() -> None:
     order = ["plan", "start", "connect", "message", "echo", "close"]
     phases = [now.phase for now in heard]
     assert phases == sorted(phases, key=order.index) and phases[-1] == "close"
+    assert {"connect", "message", "echo"} < {*phases}, "a phase is told, however short it is"
     counts = [now.connections for now in heard]
     assert counts == sorted(counts) and counts[-1] == 6_000 == heard[-1].heard
     assert "6,000 of 6,000 connected" in str(heard[-1])

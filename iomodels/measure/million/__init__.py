@@ -112,10 +112,10 @@ def million(
 ) -> Report:
     """Hold so many WebSockets at once, send one message to each, and report.
 
-    `tell` is called in the phase "plan" before anything starts, then some five times a second. What
-    it raises ends everything, and is raised here once nothing is left; so does KeyboardInterrupt.
-    `floor`: see `plan`. Raises ValueError for what makes no sense, NotMeasured when there is no
-    result.
+    `tell` is called in the phase "plan" before anything starts, then at the start of each phase and
+    some five times a second. What it raises ends everything, and is raised here once nothing is
+    left; so does KeyboardInterrupt. `floor`: see `plan`. Raises ValueError for what makes no sense,
+    NotMeasured when there is no result.
     """
     plan(connections, floor=floor)  # it complains here rather than in the child
     order = {"connections": connections, "floor": floor}

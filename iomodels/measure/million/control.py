@@ -147,6 +147,7 @@ class Controller:
         started = time.monotonic()
         self.phase = phase
         self.points.clear()
+        self.tell()  # of each phase once, however short it is
         waiting, idle = deque(self.family.pairs), list(os.sched_getaffinity(0))
         at_work: dict[int, tuple[Pair, int]] = {}
         answers = select.poll()
