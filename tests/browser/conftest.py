@@ -12,9 +12,20 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.browser.lab import NO_BROWSER, Lab, browser, browser_path, jupyter_lab, watch
+
+SIZE: ViewportSize = {"width": 1280, "height": 900}
+
+
+# A shutdown is refused for a kernel that a test has killed; what is left ends with the lab.
+CLEAR = """async ({ commands, serviceManager, shell }) => {
+    const before = [...shell.widgets("main")];
+    await commands.execute("launcher:create");
+    before.forEach((widget) => widget.dispose());
+    await serviceManager.sessions.shutdownAll().catch(() => {});
+}"""
 
 
 @pytest.fixture(scope="package")
@@ -28,19 +39,29 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def context(chromium: Browser) -> BrowserContext:
     """One for all pages: JupyterLab's own files are fetched once."""
-    return chromium.new_context(viewport={"width": 1280, "height": 900})
+    return chromium.new_context(viewport=SIZE)
+
+
+@pytest.fixture(scope="package")
+def tab(context: BrowserContext) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests, so that JupyterLab is loaded once, and its errors."""
+    page = context.new_page()
+    yield page, watch(page)
+    page.close()
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """An empty page. The test fails when something was logged as an error, or thrown, in it."""
-    page = context.new_page()
-    problems = watch(page)
+def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """A page. The test fails when something was logged as an error, or thrown, in it."""
+    page, problems = tab
+    page.set_viewport_size(SIZE)
+    problems.clear()  # a page whose kernels are shut down complains about that as well
     yield page
-    found = list(problems)  # a page whose kernels are shut down complains about that as well
-    # It is refused for a kernel that a test has killed; what is left ends with the lab.
-    page.evaluate("window.jupyterapp?.serviceManager.sessions.shutdownAll().catch(() => {})")
-    page.close()
+    found = list(problems)
+    page.evaluate("window.jupyterapp ? (" + CLEAR + ")(window.jupyterapp) : null")
+    # A dialog, such as that a kernel has died, would stay; so would the layout of a narrow page.
+    if found or page.viewport_size != SIZE or page.locator(".jp-Dialog").count():
+        page.goto("about:blank")
     assert found == []
 
 
@@ -59,7 +80,7 @@ class Desk:
         return self.folder / name
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desk(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
     with jupyter_lab(folder) as lab:

@@ -78,27 +78,33 @@ class Lab:
     pid: int
 
     def open(self, page: Page, notebook: str) -> None:
-        """Show a notebook, named from the root folder; return when its kernel is ready."""
-        workspace = secrets.token_hex(4)
-        page.goto(
-            f"http://127.0.0.1:{self.port}/lab/workspaces/{workspace}/tree/{quote(notebook)}"
-            f"?token={self.token}"
-        )
-        page.wait_for_function(
-            "(path) => window.jupyterapp?.shell.currentWidget?.context?.path === path",
-            arg=notebook,
-            timeout=STARTS_WITHIN * 1000,
-        )
-        page.evaluate(
-            """async () => {
-                const { restored, shell } = window.jupyterapp;
-                await restored;
-                await shell.currentWidget.context.ready;
-                await shell.currentWidget.sessionContext.ready;
-                shell.collapseLeft();
-            }"""
-        )
+        """Show a notebook, named from the root folder; return when its kernel is ready.
+
+        A page that shows this JupyterLab already keeps it, for to load it takes seconds; what was
+        open there is closed, unsaved. Opened again, a notebook is loaded with all the rest.
+        """
+        here = f"http://127.0.0.1:{self.port}/lab/"
+        if not page.url.startswith(here) or page.evaluate(IS_OPEN, notebook):
+            workspace = secrets.token_hex(4)
+            page.goto(f"{here}workspaces/{workspace}/tree/{quote(notebook)}?token={self.token}")
+            page.wait_for_function(IS_OPEN, arg=notebook, timeout=STARTS_WITHIN * 1000)
+        page.evaluate(OPEN, notebook)
         wait_until_idle(page, STARTS_WITHIN)
+
+
+IS_OPEN = "(path) => window.jupyterapp?.shell.currentWidget?.context?.path === path"
+OPEN = """async (path) => {
+    const { commands, restored, shell } = window.jupyterapp;
+    await restored;
+    const before = [...shell.widgets("main")];
+    const panel = await commands.execute("docmanager:open", { path });
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    // Only now: where nothing is left, JupyterLab puts a launcher.
+    before.filter((other) => other !== panel).forEach((other) => other.dispose());
+    shell.collapseLeft();
+    shell.activateById(panel.id);
+}"""
 
 
 def wait_until_idle(page: Page, seconds: float) -> None:
