@@ -10,6 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made-for
 SETTINGS := $(VENV)/share/jupyter/lab/settings
+SERVER := $(VENV)/etc/jupyter/jupyter_server_config.d
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # The variables reach pip itself and the separate environment in which it builds this package.
@@ -106,8 +107,9 @@ endif
 # The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
 # again writes the full path of .venv's Python into it, so that no other one is run by mistake.
 # The settings: no news, no looking for updates; the course talks to this machine alone. nbgrader's
-# menus are for a teacher, who has them back by: jupyter labextension enable @jupyter/nbgrader
-$(STAMP): pyproject.toml constraints.txt
+# menus are for a teacher, and its part of the server adds seconds to every start of JupyterLab:
+# docs/teaching.md has the two lines that bring them back.
+$(STAMP): pyproject.toml constraints.txt Makefile
 	@command -v "$(PYTHON)" >/dev/null || { echo "There is no '$(PYTHON)' here. Install Python" \
 	    "3.11, 3.12 or 3.13, or name it, as in: make lab PYTHON=/opt/bin/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) \
@@ -132,6 +134,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo '{"@jupyterlab/apputils-extension:notification":' \
 	    '{"fetchNews": "false", "checkForUpdates": false}}' >$(SETTINGS)/overrides.json
 	@$(RUN) -m jupyter labextension disable --level=sys_prefix @jupyter/nbgrader 2>/dev/null
+	@cd $(SERVER) && ! test -e nbgrader.json || mv nbgrader.json nbgrader.json.off
 	@echo "$(CURDIR) $$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" >$@
 
 # Resolved for the first release of the oldest Python: what exists for it exists for all the later

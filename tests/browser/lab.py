@@ -71,11 +71,12 @@ def browser() -> Iterator[Browser]:
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab: its port on 127.0.0.1, the token it asks for, its process id."""
+    """A running JupyterLab: its port on 127.0.0.1, its token, its process id, what it logs."""
 
     port: int
     token: str
     pid: int
+    log: Path
 
     def open(self, page: Page, notebook: str) -> None:
         """Show a notebook, named from the root folder; return when its kernel is ready.
@@ -149,7 +150,7 @@ def jupyter_lab(folder: Path) -> Iterator[Lab]:
             )  # fmt: skip
         try:
             port = _port(process, runtime, log)
-            yield Lab(port, token, process.pid)
+            yield Lab(port, token, process.pid, log)
         finally:
             _end(process)
 

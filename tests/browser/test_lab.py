@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Desk
 from tests.browser.lab import jupyter_lab, run_all, screens
+
+
+def test_it_starts_without_a_warning(desk: Desk) -> None:
+    starting, running, _ = desk.lab.log.read_text().partition("is running at")
+    assert running
+    assert re.findall(r"^\[(?:[WEC] .*|.*WARNING.*)", starting, re.MULTILINE) == []
 
 
 def test_a_cell_that_fails_is_named(desk: Desk, page: Page) -> None:
