@@ -17,8 +17,10 @@ it may be under way.
 
 An app that has something to say to others than the one who has just spoken, a chat say, is a
 `Publisher`: it calls `publish(data)`, which the server has put there, and the data goes to every
-connection for which `subscribed(fd)` holds. Who does not read what is published to it is cut off
-when more than `BACKLOG` waits for it.
+connection for which `subscribed(fd)` holds. A server that has all connections asks this only for
+those in `subscribers()`, and sends in their order: a room of ten is not looked for among ten
+thousand. Who does not read what is published to it is cut off when more than `BACKLOG` waits for
+it.
 
 An app that lets nobody take for ever is `Timed`: it calls `deadline(fd, seconds)`, which the server
 has put there, and when the time is over the server calls `expired(fd)`. Each connection has one
@@ -33,7 +35,7 @@ same fd; one with a process per connection gives each its own copy of the app.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol, TypeGuard
 
 __all__ = [
@@ -76,6 +78,7 @@ class Publisher(App, Protocol):
     publish: Callable[[bytes], None]  # the server sets it before it calls anything else
 
     def subscribed(self, fd: int) -> bool: ...
+    def subscribers(self) -> Collection[int]: ...  # may hold more, and must stay as it is
 
 
 class Timed(App, Protocol):

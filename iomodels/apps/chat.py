@@ -3,9 +3,9 @@
 Clients speak WebSocket. A client's first message is its name; each one after that goes to everyone
 who has a name, as "name: text". Who comes and who goes is said too, as "* name has come".
 
-The chat keeps one thing for each client: its name. Whoever is in it may be found by `subscribed`,
-and the server does the rest (apps/__init__.py): nobody's slowness holds up the others, and who
-does not read is cut off.
+The chat keeps one thing for each client: its name. Those who have one are its `subscribers`, and
+the server does the rest (apps/__init__.py): nobody's slowness holds up the others, and who does not
+read is cut off.
 """
 
 from __future__ import annotations
@@ -70,3 +70,6 @@ class ChatServer(WebSocket):
 
     def subscribed(self, fd: int) -> bool:
         return fd in self.room.names and self.is_open(fd)
+
+    def subscribers(self) -> tuple[int, ...]:
+        return tuple(self.room.names)

@@ -223,7 +223,8 @@ class Server:
         self.write_timeout = 0.0
         loop.set_exception_handler(report)
         if publishes(app):
-            app.publish, self.subscribed = self.publish, app.subscribed
+            app.publish = self.publish
+            self.subscribed, self.subscribers = app.subscribed, app.subscribers
         if is_timed(app):
             self.write_timeout = app.write_timeout
             app.deadline = lambda fd, seconds: self.set_deadline(2 * fd, seconds)
@@ -316,8 +317,9 @@ class Server:
         """Send what was published in a round to all who have subscribed."""
         data = b"".join(self.letters)
         self.letters.clear()
-        for fd, connection in list(self.connections.items()):
-            if connection.state in (OPEN, BLOCKED) and self.subscribed(fd):
+        for fd in self.subscribers():
+            connection = self.connections.get(fd)
+            if connection and connection.state in (OPEN, BLOCKED) and self.subscribed(fd):
                 connection.push(data)
 
     # --- deadlines ---

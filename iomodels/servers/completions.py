@@ -86,7 +86,8 @@ class Completions:
         self.here = 0  # fds that are ours
         self.stopping = self.over = False
         if publishes(app):
-            app.publish, self.subscribed = self.letters.append, app.subscribed
+            app.publish = self.letters.append
+            self.subscribed, self.subscribers = app.subscribed, app.subscribers
         if is_timed(app):
             self.write_timeout = app.write_timeout
             app.deadline = lambda fd, seconds: self.deadlines.set(2 * fd, seconds)
@@ -305,8 +306,8 @@ class Completions:
             return
         data = b"".join(self.letters)
         self.letters.clear()
-        for fd, state in enumerate(self.states):
-            if state & (OPEN | LAST | LEAVING) == OPEN and self.subscribed(fd):
+        for fd in self.subscribers():
+            if self.states[fd] & (OPEN | LAST | LEAVING) == OPEN and self.subscribed(fd):
                 self.push(fd, data)
 
     def push(self, fd: int, data: bytes) -> None:

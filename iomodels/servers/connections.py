@@ -68,7 +68,8 @@ class Connections:
         self.here = 0  # connections that are open
         self.stopping = self.over = False
         if publishes(app):
-            app.publish, self.subscribed = self.letters.append, app.subscribed
+            app.publish = self.letters.append
+            self.subscribed, self.subscribers = app.subscribed, app.subscribers
         if is_timed(app):
             self.write_timeout = app.write_timeout
             app.deadline = lambda fd, seconds: self.deadlines.set(2 * fd, seconds)
@@ -191,7 +192,7 @@ class Connections:
             return []
         data = b"".join(self.letters)
         self.letters.clear()
-        return [fd for fd, state in enumerate(self.states) if state and not self.push(fd, data)]
+        return [fd for fd in self.subscribers() if not self.push(fd, data)]
 
     def push(self, fd: int, data: bytes) -> bool:
         """Send something to one who has not asked; return False when some of it must wait.

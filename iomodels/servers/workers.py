@@ -151,7 +151,7 @@ class Member:
 
     def __init__(self, app: Publisher, end: int) -> None:
         self.app, self.end = app, end
-        self.subscribed = app.subscribed
+        self.subscribed, self.subscribers = app.subscribed, app.subscribers
         app.publish = self.tell_parent
 
     publish: Callable[[bytes], None]  # set by the loop: to the clients that are here

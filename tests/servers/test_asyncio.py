@@ -218,8 +218,21 @@ def test_clients_that_are_gone_are_not_worth_a_line(caplog: pytest.LogCaptureFix
     class Letters(Echo):
         publish: Callable[[bytes], None]
 
+        def __init__(self) -> None:
+            self.fds: set[int] = set()
+
+        def opened(self, fd: int) -> Answer:
+            self.fds.add(fd)
+            return NOTHING
+
+        def closed(self, fd: int) -> None:
+            self.fds.discard(fd)
+
         def subscribed(self, fd: int) -> bool:
-            return True
+            return fd in self.fds
+
+        def subscribers(self) -> tuple[int, ...]:
+            return tuple(self.fds)
 
         def received(self, fd: int, view: memoryview) -> Answer:
             for _ in range(10):  # asyncio warns after five writes to one who is gone
