@@ -17,9 +17,10 @@ has just filled the cache with its own, would look dear. To ask ten thousand fds
 scheduler lets a process run on a busy machine; so that is timed in pieces, and the least times of
 the pieces are added up.
 
-What it is measured with. An eventfd(2) takes one fd and little memory, and gives a clean line.
-Sockets are larger: past a thousand of them, poll spends its time waiting for memory, and the line
-bends upward.
+What it is measured with. An eventfd(2) takes one fd and little memory, and gives a clean line as
+long as all of them fit into the processor's cache. Then poll spends its time waiting for memory,
+and the line bends upward: with some thousands of eventfds on a small machine, with a thousand of
+sockets, which are larger.
 
 Where it hurts:
 - select stops at fd number 1023, and so does its curve.
@@ -50,9 +51,13 @@ __all__ = ["WAYS", "Curves", "NotMeasured", "Point", "against_fds", "against_rea
 FDS = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 READY = (1, 3, 10, 30, 100, 300, 1_000)
 
-# For ten times as much, the cost is more than LINEAR times as high, or less than FLAT times. An
-# unloaded machine gives 8 to 12, and 1.0 to 1.1; these hold with eight busy loops beside it.
-LINEAR, FLAT, FALLING = 4.0, 2.5, 0.6
+# What may be claimed: for ten times as much, the cost is more than LINEAR times as high, or less
+# than FLAT times. An unloaded machine gives 8 to 23, and 1.0 to 1.1; these hold with eight busy
+# loops beside it.
+LINEAR, FLAT = 4.0, 2.5
+
+# What a curve is called: by its slope, up to which it is that.
+SHAPES = {-0.2: "falling", 0.4: "flat", 0.8: "less than linear", 1.2: "linear"}
 
 ROUNDS = 6
 REPEATS = 12  # of a case in each round, at least
@@ -132,13 +137,9 @@ class Curves:
         return float((last.seconds / first.seconds) ** (1 / tens))
 
     def shape(self, way: str) -> str:
-        """What to call it: "linear", "flat", "falling" or "in between". See LINEAR."""
-        ratio = self.ratio(way)
-        if ratio > LINEAR:
-            return "linear"
-        if ratio < FALLING:
-            return "falling"
-        return "flat" if ratio < FLAT else "in between"
+        """What to call it: one of SHAPES, or "more than linear"."""
+        slope = self.slope(way)
+        return next((name for most, name in SHAPES.items() if slope < most), "more than linear")
 
     def words(self, way: str) -> str:
         """What a curve says, as a sentence."""

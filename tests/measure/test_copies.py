@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from iomodels.kernel.descriptors import _KCMP
 from iomodels.measure import syscalls
 from iomodels.measure.allocations import Allocated, allocations
 from iomodels.measure.comparison import compare
@@ -35,6 +35,8 @@ from iomodels.measure.syscalls import (
     calls_by_name,
     read_table,
 )
+from iomodels.measure.usage import PERF_EVENT_OPEN
+from iomodels.trace.waking import EPOLL_WAIT
 
 ON_A_CONNECTION = ("readv", "write", "writev", "epoll_ctl", "ioctl", "getsockname")
 
@@ -205,12 +207,25 @@ def test_threads_and_children_that_come_later_are_counted() -> None:
     assert calls.by_name["wait4"] == 1
 
 
-def test_the_numbers_are_those_of_the_kernels_headers() -> None:
-    header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
-    if platform.machine() != "x86_64" or not header.exists():
+HEADERS = {
+    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+    "aarch64": "/usr/include/asm-generic/unistd.h",
+}
+
+
+@pytest.mark.parametrize("machine", NUMBERS)
+def test_the_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
+    header = Path(HEADERS[machine])
+    if not header.exists():
         pytest.skip("there is no header here")
-    numbers = dict(re.findall(r"__NR_(\w+) (\d+)", header.read_text()))
-    assert {name: int(numbers[name]) for name in NUMBERS["x86_64"]} == NUMBERS["x86_64"]
+    # 3264: of a call that has a form for 32 bits and one for 64
+    found = re.findall(r"define __NR(?:3264)?_(\w+) (\d+)", header.read_text())
+    numbers = {name: int(number) for name, number in found}
+    assert {name: numbers[name] for name in NUMBERS[machine]} == NUMBERS[machine]
+    assert numbers["perf_event_open"] == PERF_EVENT_OPEN[machine]
+    assert numbers["kcmp"] == _KCMP[machine]
+    waits = {str(numbers[name]) for name in ("epoll_wait", "epoll_pwait") if name in numbers}
+    assert waits <= EPOLL_WAIT
 
 
 @pytest.mark.parametrize("machine", NUMBERS)

@@ -52,14 +52,13 @@ def test_epoll_is_flat_and_the_others_are_linear() -> None:
     assert curves.ways == list(WAYS)
     assert curves.of("poll")[-1].fds == curves.of("asking")[-1].fds
     for way in ("select", "poll", "asking"):
-        assert curves.shape(way) == "linear"
         assert "linear" in curves.words(way)
     assert curves.of("asking")[-1].seconds > 4 * curves.of("poll")[-1].seconds
 
 
 def test_what_is_ready_costs_epoll_and_hardly_anybody_else() -> None:
     curves = against_ready()
-    assert curves.shape("epoll") == curves.shape("epoll-edge") == "linear"
+    assert min(curves.ratio("epoll"), curves.ratio("epoll-edge")) > LINEAR
     for way in ("select", "poll"):  # how little it is differs between processors
         assert curves.ratio(way) < LINEAR and curves.ratio(way) < curves.ratio("epoll") / 2
     first, *_, last = curves.of("epoll")
@@ -121,8 +120,8 @@ def test_with_256_descriptors_the_answer_is_smaller_and_true() -> None:
     assert ready.endswith(f"192 fds instead of 1,000: {why}")
     assert fds.startswith(f"192 {list(WAYS)}")
     # With so few, the fixed part of a call is a good part of all; epoll's is all there is.
-    assert shapes in ("linear flat", "in between flat")
-    assert shapes_of_ready in ("flat linear", "in between linear")
+    assert shapes in ("linear flat", "less than linear flat")
+    assert shapes_of_ready in ("flat linear", "less than linear linear")
 
 
 def test_it_needs_no_privilege() -> None:
@@ -156,12 +155,22 @@ def test_the_fit_is_of_the_larger_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exponent", "shape"), [(1, "linear"), (0.5, "in between"), (0, "flat"), (-0.5, "falling")]
+    ("exponent", "shape"),
+    [
+        (1.26, "more than linear"),  # 18 times for ten times
+        (1.19, "linear"),
+        (1, "linear"),
+        (0.81, "linear"),
+        (0.6, "less than linear"),  # 4 times
+        (0.39, "flat"),
+        (0, "flat"),
+        (-0.5, "falling"),
+    ],
 )
 def test_a_shape_has_a_name(exponent: float, shape: str) -> None:
     curves = power_law(exponent, 0, 10, 100, 1000)
     assert curves.shape("poll") == shape
-    assert curves.words("poll").endswith(shape)
+    assert curves.words("poll").endswith(f"(slope {exponent:.2f}): {shape}")
 
 
 @pytest.mark.parametrize(
