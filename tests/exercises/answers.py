@@ -2,7 +2,8 @@
 
 An exercise NN_name has its notebook in notebooks/solutions, its visible cases in
 iomodels/course/exercises/name.py, and its wrong answers in wrong/name.py: source after source, each
-below a line `# %% what it does wrong: words of the message that it must get`.
+below a line `# %% what it does wrong: words of the message that it must get`. Where a busy machine
+may bring out another fault of it first, ` | ` and the words for that one follow.
 """
 
 from __future__ import annotations
@@ -32,15 +33,19 @@ class WrongAnswer:
 
     exercise: str
     title: str
-    words: str
+    words: tuple[str, ...]
     source: str
+
+    def is_told(self, lines: list[str]) -> bool:
+        """Whether one of a check's lines says what is wrong with it."""
+        return any(words in line for words in self.words for line in lines)
 
 
 def wrong_answers(exercise: str) -> list[WrongAnswer]:
     text = (WRONG / f"{exercise[3:]}.py").read_text()
     parts = re.split(r"^# %% (.+?): (.+)\n", text, flags=re.MULTILINE)[1:]
     return [
-        WrongAnswer(exercise, title, words, source.strip() + "\n")
+        WrongAnswer(exercise, title, tuple(words.split(" | ")), source.strip() + "\n")
         for title, words, source in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
     ]
 
@@ -77,11 +82,11 @@ class Graded:
     points: float
 
 
-def grade(book: Any, enough: str = "") -> Graded:
+def grade(book: Any, wrong: WrongAnswer | None = None) -> Graded:
     """Run a notebook's cells in this process, as a kernel would one after the other.
 
-    With `enough`, no further once a case has failed with these words: many of those that follow
-    would wait for their deadlines.
+    With a wrong answer, no further once a case has said what is wrong with it: many of those that
+    follow would wait for their deadlines.
     """
     space: dict[str, Any] = {"__name__": "the learner's notebook"}
     said, failures, points = io.StringIO(), [], 0.0
@@ -95,7 +100,7 @@ def grade(book: Any, enough: str = "") -> Graded:
                 exec(compile(cell.source, name, "exec"), space)
             except CheckFailed as failure:
                 failures.append(str(failure))
-                if enough and any(enough in line for line in failed(said.getvalue())):
+                if wrong and wrong.is_told(failed(said.getvalue())):
                     break
             else:
                 points += cell.metadata.nbgrader.get("points", 0)

@@ -42,7 +42,7 @@ def tried(request: pytest.FixtureRequest) -> Iterator[dict[WrongAnswer, Future[G
     pool = ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork"))
     try:
         yield {
-            wrong: pool.submit(grade, with_answer(wrong.exercise, wrong.source), wrong.words)
+            wrong: pool.submit(grade, with_answer(wrong.exercise, wrong.source), wrong)
             for wrong in asked
         }
     finally:
@@ -70,7 +70,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(
     graded = tried[wrong].result()
     assert graded.points < all_points(wrong.exercise), "nothing was found wrong with it"
     failures = failed(graded.said)
-    assert any(wrong.words in line for line in failures), "\n".join(failures)
+    assert wrong.is_told(failures), "\n".join(failures)
     assert not any("which plays the other side" in line for line in failures), "a fault of the case"
 
 

@@ -157,12 +157,26 @@ def family(pid: int) -> list[int]:
 
 def cpu(pid: int) -> float:
     """Seconds of CPU that a process, its descendants and their threads have used."""
-    nanoseconds = 0  # as schedstat has it; the clock ticks of stat are 10 ms
+    return scheduled(pid)[0]
+
+
+def wanted(pid: int) -> float:
+    """The same, and the seconds in which they waited for a CPU.
+
+    Who spins wants one all the time, and gets little of it on a busy machine.
+    """
+    return sum(scheduled(pid))
+
+
+def scheduled(pid: int) -> tuple[float, float]:
+    """Seconds on a CPU, and seconds of waiting for one, of a process and its descendants."""
+    used, waited = 0, 0  # nanoseconds, as schedstat has it; the clock ticks of stat are 10 ms
     for one in family(pid):
-        for used in Path(f"/proc/{one}/task").glob("*/schedstat"):
+        for task in Path(f"/proc/{one}/task").glob("*/schedstat"):
             with contextlib.suppress(OSError):
-                nanoseconds += int(used.read_text().split()[0])
-    return nanoseconds / 1e9
+                on, off, _ = map(int, task.read_text().split())
+                used, waited = used + on, waited + off
+    return used / 1e9, waited / 1e9
 
 
 @contextlib.contextmanager
