@@ -342,6 +342,8 @@ def test_a_lesson_is_stored_without_widgets_and_passes_strict_nbval(tmp_path: Pa
     assert [sorted(output.data) for output in outputs] == [["text/html", "text/plain"]] * 7
     assert all(cell.execution_count for cell in stored.cells)
 
+    # A style sheet may have become another one since.
+    path.write_text(path.read_text().replace(".io-card {", ".io-card { top: 0;"))
     result = nbval(path)
     assert result.returncode == 0, result.stdout
     assert "6 passed" in result.stdout

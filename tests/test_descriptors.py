@@ -242,23 +242,35 @@ def test_a_number_that_is_not_open_and_a_process_that_is_not_there() -> None:
         same_description(0, 0, pid2=99999999)
 
 
+@needs_kcmp
+def test_who_shares_is_told_of_each_number(own: Callable[[int], int], notes: Path) -> None:
+    first = own(os.open(notes, os.O_RDONLY))
+    copy, third = own(os.dup(first)), own(os.dup(first))
+    alone = own(os.open(notes, os.O_RDONLY))
+    assert [look(fd).shares for fd in (first, copy, third, alone)] == [
+        (copy, third), (first, third), (first, copy), ()
+    ]  # fmt: skip
+    assert f"same description as {first}, {third}" in view.table([look(copy)])
+    with subprocess.Popen(SLEEPER, stdin=subprocess.PIPE, pass_fds=[first, alone, copy]) as child:
+        seen = {one.fd: one.shares for one in descriptors(child.pid)}
+        assert (seen[first], seen[copy], seen[alone]) == ((copy,), (first,), ())
+
+
 def test_a_kernel_without_kcmp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "_KCMP", dict.fromkeys(kernel._KCMP, 99_999))
     assert same_description(0, 0) is None
+    assert {one.shares for one in descriptors()} == {()}
     monkeypatch.setattr(kernel, "_KCMP", {})  # an architecture whose number is not known
     assert same_description(0, 0) is None
 
 
 def test_a_container_that_forbids_kcmp(monkeypatch: pytest.MonkeyPatch) -> None:
     class Forbidding:
-        def __init__(self, *_: Any, **__: Any) -> None:
-            pass
-
         def syscall(self, *_: Any) -> int:
             ctypes.set_errno(errno.EPERM)
             return -1
 
-    monkeypatch.setattr(ctypes, "CDLL", Forbidding)
+    monkeypatch.setattr(kernel, "_libc", Forbidding)
     assert same_description(0, 0) is None
 
 

@@ -7,7 +7,7 @@ Linux shows the descriptors of a process in two directories (man 5 proc):
 
 `descriptors()` reads both. Neither says which numbers share one open file description, that is one
 offset and one set of flags: after `dup` they do, after a second `open` they do not. Only kcmp(2)
-tells, and `same_description()` asks it.
+tells, and `same_description()` asks it; `descriptors()` does so for the numbers of one process.
 
 The module can be imported anywhere. Elsewhere than on Linux `descriptors()` raises OSError, and
 `same_description()` returns None.
@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
+import itertools
 import os
 import platform
 import stat
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 __all__ = ["Descriptor", "descriptors", "same_description"]
@@ -43,6 +46,8 @@ class Descriptor:
     device: int  # st_dev; together with the inode's number it says which inode
     inode: int  # st_ino; one stands for all epolls, eventfds, timerfds, signalfds and inotifys
     interest: tuple[tuple[int, int], ...] = ()  # of an epoll: (fd, events), one for each watched
+    # other numbers of the process for the same description, where the machine tells
+    shares: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def access(self) -> str:
@@ -87,7 +92,7 @@ def descriptors(pid: Process = "self") -> list[Descriptor]:
             # To list opens one more descriptor, and lists it; it is closed by the time we look.
             numbers = sorted(int(name) for name in os.listdir(f"/proc/self/fd/{process}/fd"))
             found = (_look(process, fd) for fd in numbers if fd != own)
-            return [descriptor for descriptor in found if descriptor]
+            return _with_shares([descriptor for descriptor in found if descriptor], pid)
         finally:
             os.close(process)
     except (FileNotFoundError, ProcessLookupError):
@@ -153,6 +158,11 @@ _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # the system call's num
 _KCMP_FILE = 0  # compare two descriptors
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def same_description(
     fd1: int, fd2: int, pid1: Process = "self", pid2: Process = "self"
 ) -> bool | None:
@@ -163,15 +173,45 @@ def same_description(
 
     Raises OSError (EBADF) for a number that is not open, ProcessLookupError for no process.
     """
+    order = _order(fd1, fd2, pid1, pid2)
+    return None if order is None else order == 0
+
+
+def _with_shares(found: Sequence[Descriptor], pid: Process) -> list[Descriptor]:
+    """The descriptors of a process, each with those that share its description."""
+    alike: dict[tuple[int, int], list[int]] = {}
+    for one in found:
+        alike.setdefault((one.device, one.inode), []).append(one.fd)
+
+    def order(fd1: int, fd2: int) -> int:
+        return _order(fd1, fd2, pid, pid) or 0
+
+    key = functools.cmp_to_key(order)
+    shares: dict[int, list[int]] = {}
+    for numbers in alike.values():
+        try:
+            if len(numbers) == 1 or _order(numbers[0], numbers[0], pid, pid) is None:
+                continue
+            for _, same in itertools.groupby(sorted(numbers, key=key), key):
+                together = sorted(same)
+                shares |= {fd: [other for other in together if other != fd] for fd in together}
+        except OSError:  # one of them has been closed meanwhile
+            continue
+    return [replace(one, shares=tuple(shares.get(one.fd, ()))) for one in found]
+
+
+def _order(fd1: int, fd2: int, pid1: Process, pid2: Process) -> int | None:
+    """What kcmp(2) says of the descriptions of two numbers: 0 for the same one, else which of them
+    comes first, in an order that is good for sorting: -1 or 1. See `same_description()`."""
     call = _KCMP.get(platform.machine()) if sys.platform == "linux" else None
     if call is None or sys.maxsize < 2**32:  # a 32-bit Python has other numbers
         return None
     me = os.getpid()
     whose = [me if pid == "self" else pid for pid in (pid1, pid2)]
     arguments = [ctypes.c_long(value) for value in (call, *whose, _KCMP_FILE, fd1, fd2)]
-    order: int = ctypes.CDLL(None, use_errno=True).syscall(*arguments)
+    order: int = _libc().syscall(*arguments)
     if order >= 0:
-        return order == 0  # 1 and 2 are an order, for sorting
+        return {0: 0, 1: -1}.get(order, 1)
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EPERM, errno.EACCES):
         return None

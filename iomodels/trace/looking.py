@@ -121,15 +121,27 @@ class Looking:
         return self.ports[inode]
 
 
-def interest(epoll: int) -> list[tuple[int, int]]:
-    """An epoll's interest list: (fd, events), in the order in which the kernel keeps it."""
+def interest(epoll: int) -> list[tuple[int, int, bool]]:
+    """An epoll's interest list, sorted: (fd, events, whether this is a ghost).
+
+    A ghost is watched under a number that has been closed since, and may be another's by now.
+    """
     watched = []
     with open(f"/proc/self/fdinfo/{epoll}", encoding="ascii") as file:
         for line in file:
             words = line.split()
             if words[:1] == ["tfd:"] and int(words[1]) < HIGH:
-                watched.append((int(words[1]), int(words[3], 16)))
+                fd, inode = int(words[1]), int(words[7].removeprefix("ino:"), 16)
+                watched.append((fd, int(words[3], 16), not leads_to(fd, inode)))
     return sorted(watched)
+
+
+def leads_to(fd: int, inode: int) -> bool:
+    """Whether a number is open, and for that inode."""
+    try:
+        return os.fstat(fd).st_ino == inode
+    except OSError:
+        return False
 
 
 def ready(watched: list[tuple[int, int]]) -> list[int]:

@@ -19,30 +19,33 @@ if TYPE_CHECKING:
     from iomodels.trace.recorder import Recorder
 
 SETTLES = 2.0  # seconds in which the kernel must show what a client did
-STABLE = 3  # looks that must agree, where it is not known what will come
+AGREE = 1  # looks that must be as the one before
+STABLE = 3  # the same, where it is not known what will come
 MOMENT = 0.0005  # seconds between two looks
 
 
 def settle(recorder: Recorder, act: Act, client: Client) -> list[tuple[Process, int]]:
     """Wait until the server's kernel shows what a client did; return who can go on then.
 
-    While something is on its way to a client that does not read, an acknowledgement may be
-    late: then it must stay as it is for a while.
+    A client may be in the accept queue before those who sleep for it are woken (tcp_check_req and
+    tcp_child_process in net/ipv4/tcp_minisocks.c), so one look does not do. While something is on
+    its way to a client that does not read, an acknowledgement may be late: then it must stay as it
+    is for a while.
     """
     start = changed = time.monotonic()
-    last: list[dict[str, Any]] = []
+    last: object = None
     looks = 0
     while True:
         for each in recorder.clients.values():
             each.acknowledge()
         awake = recorder.look_at_all()
-        seen = [process.seen for process in recorder.alive()]
+        seen = awake, [process.seen for process in recorder.alive()]
         now = time.monotonic()
         looks += 1
         if seen != last:
             last, changed, looks = seen, now, 0
         # Reading shows nothing at the server's end, and where a buffer is full, nothing comes.
-        come = has_come(recorder, act, client) or (
+        come = (looks >= AGREE and has_come(recorder, act, client)) or (
             looks >= STABLE and act.verb in ("reads", "sends")
         )
         if come and (not on_their_way(recorder) or now - changed > LATE_ACK):

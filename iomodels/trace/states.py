@@ -163,7 +163,10 @@ def watches(recorder: Recorder) -> dict[str, Any]:
 def watch(process: Process) -> dict[str, Any]:
     """What one process watches."""
     seen = process.seen["watch"]
-    interest = [{"fd": fd, "events": events_in_words(mask)} for fd, mask in seen["interest"]]
+    interest = [
+        {"fd": fd, "events": events_in_words(mask), **({"ghost": True} if any(ghost) else {})}
+        for fd, mask, *ghost in seen["interest"]
+    ]
     return {**seen, "interest": interest}
 
 

@@ -75,7 +75,10 @@ def socket_changes(before: dict[str, Any] | None, after: dict[str, Any] | None) 
 def watch_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What has changed in what is watched, and who of it is ready."""
     found = []
-    interest = [f"{entry['fd']} {entry['events']}" for entry in after["interest"]]
+    interest = [
+        f"{entry['fd']} {entry['events']}{' (closed)' * ('ghost' in entry)}"
+        for entry in after["interest"]
+    ]
     if after["interest"] != before.get("interest", []):
         found.append(f"watched: {', '.join(interest) or 'nothing'}")
     if after["ready"] != before.get("ready", []):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StepEpoll", "StepPoller", "StepRing"]
 
+ONCE = select.EPOLLET | select.EPOLLONESHOT  # what is reported once, so that asking would take it
+
 
 class StepPoller:
     """poll(2). Its list is user memory: only the waiting is a system call."""
@@ -119,18 +121,20 @@ class StepEpoll:
     def look(self, found: dict[str, Any]) -> dict[str, Any]:
         """The interest list from fdinfo, and the ready list.
 
-        Nothing shows an epoll's ready list. Level-triggered, it is what poll(2) reports. An edge is
-        there from the event until it has been reported.
+        Nothing shows an epoll's ready list. Level-triggered, it is what poll(2) reports; of ghosts
+        only the epoll itself does. An edge is there from the event until it has been reported.
         """
         watched = found["interest"].get(self.fileno(), [])
-        level = [(fd, mask) for fd, mask in watched if not mask & select.EPOLLET]
+        level = [(fd, mask) for fd, mask, ghost in watched if not (mask & select.EPOLLET or ghost)]
         edges = self.edges.union(fd for fd, _ in self.found)
-        there = [fd for fd in ready(open_ones(level, found)) if not self.herd or self.found]
+        there = [fd for fd in ready(level) if not self.herd or self.found]
+        if any(ghost for *_, ghost in watched) and not any(mask & ONCE for _, mask, _ in watched):
+            there = [fd for fd, _ in self.inner.poll(0)]
         return {
             "kind": "epoll",
             "fd": self.fileno(),
             "interest": watched,
-            "ready": sorted({*there, *(fd for fd, _ in watched if fd in edges)}),
+            "ready": sorted({*there, *(fd for fd, *_ in watched if fd in edges)}),
         }
 
     def close(self) -> None:
@@ -182,9 +186,3 @@ class StepRing(RecordingRing):
 def reported(found: list[tuple[int, int]]) -> str:
     """Who is ready, and for what."""
     return ", ".join(f"{fd} {found_in_words(mask)}" for fd, mask in found) or "nobody"
-
-
-def open_ones(watched: list[tuple[int, int]], found: dict[str, Any]) -> list[tuple[int, int]]:
-    """Those of an interest list that are open: poll(2) would report the others (NVAL)."""
-    numbers = {fd for fd, _, _ in found["fds"]}
-    return [(fd, mask) for fd, mask in watched if fd in numbers]

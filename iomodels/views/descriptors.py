@@ -1,6 +1,7 @@
 """Pictures of descriptors, from the real process: a table, and what the numbers lead to.
 
-`show_table()` lists descriptors as `iomodels.kernel.descriptors` found them.
+`show_table()` lists descriptors as `iomodels.kernel.descriptors` found them: what each leads to,
+its flags, and which numbers share a description.
 
 `show_descriptions()` draws the kernel's three tables. A number is an index in the process's
 descriptor table; the entry there points to an open file description, which holds the offset and
@@ -112,6 +113,9 @@ def _rows(descriptors: Sequence[Descriptor]) -> str:
         if descriptor.interest:
             watched = ", ".join(str(fd) for fd, _ in descriptor.interest)
             target += f'<br><span class="io-dim">watches {watched}</span>'
+        if descriptor.shares:
+            others = ", ".join(map(str, descriptor.shares))
+            target += f'<br><span class="io-dim">same description as {others}</span>'
         offset = number(descriptor.pos) if descriptor.kind in WITH_OFFSET else "–"
         named = " ".join(flags(descriptor))
         words = (descriptor.fd, descriptor.kind, target, descriptor.access, offset, named)

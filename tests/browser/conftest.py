@@ -58,6 +58,7 @@ def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
     problems.clear()  # a page whose kernels are shut down complains about that as well
     yield page
     found = list(problems)
+    page.unroute_all()  # a test may have taken the network away
     page.evaluate("window.jupyterapp ? (" + CLEAR + ")(window.jupyterapp) : null")
     # A dialog, such as that a kernel has died, would stay; so would the layout of a narrow page.
     if found or page.viewport_size != SIZE or page.locator(".jp-Dialog").count():

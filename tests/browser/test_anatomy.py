@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from anywidget import AnyWidget
@@ -14,11 +13,11 @@ from playwright.sync_api import Browser, Page, expect
 from iomodels.course.store import store
 from iomodels.views.anatomy import anatomy
 from iomodels.websocket.anatomy import dissect, from_hex
+from tests.browser.axe import serious_faults
 from tests.browser.conftest import Desk
 from tests.browser.lab import run_all, watch
 
 HELLO = "81 85 37 fa 21 3d 7f 9f 4d 51 58"
-AXE = Path(__file__).parent.parent / "node/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture
@@ -85,13 +84,9 @@ def test_what_is_wrong_is_said_and_text_is_not_markup(offline: Page, tmp_path: P
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(theme: str, offline: Page, tmp_path: Path) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed: npm ci --prefix tests/node")
     page = show(offline, tmp_path, f"{HELLO} 89 02 68 69", theme)
     page.locator("tr[data-part]").nth(3).hover()
-    page.evaluate(AXE.read_text())
-    found: Any = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")] == []
+    assert serious_faults(page) == []
 
 
 def test_in_a_notebook_live_and_stored(desk: Desk, page: Page) -> None:

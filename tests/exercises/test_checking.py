@@ -22,6 +22,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
 
+from iomodels.course import trial as trial_module
 from iomodels.course.cases import Wrong, connection, playing, server, within
 from iomodels.course.checking import CheckFailed, check
 from iomodels.course.trial import PRINTED, Verdict, trial
@@ -37,11 +38,15 @@ def calls(answer: Answer) -> None:
 
 def verdict(answer: Answer, seconds: float = 20.0) -> Verdict:
     """What is said of an answer; nothing may be left of the child that tried it."""
-    before = [(d.fd, d.target) for d in descriptors()], psutil.Process().children(recursive=True)
+    before = left()
     found = trial(calls, (answer,), seconds)
-    after = [(d.fd, d.target) for d in descriptors()], psutil.Process().children(recursive=True)
-    assert before == after
+    assert left() == before
     return found
+
+
+def left() -> tuple[object, object]:
+    """What a trial may not add to: descriptors and children."""
+    return [(d.fd, d.target) for d in descriptors()], psutil.Process().children(recursive=True)
 
 
 # --- what the learner's code may do ---
@@ -409,3 +414,20 @@ def test_an_interrupted_check_leaves_nothing(kernel: Any) -> None:
     assert process.children() == []
     assert pipes(process.pid) == before
     assert run(client, "1 + 1")[0] == "ok"
+
+
+@pytest.mark.parametrize("name", ["_wait_for", "_end"])
+def test_an_interrupt_at_any_moment_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    its_own = getattr(trial_module, name)
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return its_own(*arguments)
+
+    monkeypatch.setattr(trial_module, name, interrupted)
+    before = left()
+    with pytest.raises(KeyboardInterrupt):
+        trial(calls, (sleeps_through_everything,), 0.5)
+    assert left() == before

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from iomodels.trace import Recording, RecordingError, Scenario, record, text
 from iomodels.trace.recording import changes
+from iomodels.trace.scenario import Act
+from iomodels.trace.settling import settle
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +110,16 @@ def test_an_edge_that_was_not_read_to_its_end_does_not_come_again() -> None:
 
 def test_a_ghost_stays_on_the_list() -> None:
     wrong, right = record("dup-forgotten", "dup-trap"), record("dup-removed", "dup-trap")
+    for step, state in zip(wrong.steps, wrong.states(), strict=True):
+        if "a number that is closed" in step["says"]:  # what is reported is on the ready list
+            assert 5 in state["watch"]["ready"]
+            assert state["watch"]["interest"][1] == {"fd": 5, "events": "IN", "ghost": True}
     assert any("a number that is closed" in step["says"] for step in wrong.steps)
     assert any("round and round" in step["says"] for step in wrong.steps)
     interest = list(wrong.states())[-1]["watch"]["interest"]
-    assert [entry["fd"] for entry in interest] == [3, 5, 5]
+    assert [(entry["fd"], "ghost" in entry) for entry in interest] == [
+        (3, False), (5, False), (5, True)
+    ]  # fmt: skip
     assert [entry["fd"] for entry in list(right.states())[-1]["watch"]["interest"]] == [3, 5]
     assert not any("round and round" in step["says"] for step in right.steps)
 
@@ -126,6 +135,19 @@ def test_who_wakes_for_a_client() -> None:
     }
     assert woken["workers-shared"] == [3, 3, 3]
     assert woken["workers-exclusive"] == [1, 1, 1]
+
+
+def test_a_client_in_the_queue_is_not_all_that_there_is_to_wait_for() -> None:
+    """The kernel puts it there first, and then wakes those who sleep for it."""
+    queued: dict[str, Any] = {"sockets": {}, "listeners": {3: (1, 128)}}
+    worker: Any = SimpleNamespace(seen=queued)
+    client: Any = SimpleNamespace(name="A", port=1, connected=True, acknowledge=lambda: None)
+    woken = iter([[], [(worker, 0)], [(worker, 0)]])
+    recorder: Any = SimpleNamespace(
+        clients={"A": client}, accepted=set(), processes=[worker], alive=lambda: [worker],
+        look_at_all=lambda: next(woken),
+    )  # fmt: skip
+    assert settle(recorder, Act("A", "connects", "A connects"), client) == [(worker, 0)]
 
 
 def test_a_full_buffer_stops_the_reading() -> None:

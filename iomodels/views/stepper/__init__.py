@@ -3,7 +3,6 @@
     stepper(recording)             in a notebook
     stepper(select, epoll)         two servers, the same clients, one timeline
     html(recording)                a page of its own, for a file
-    text(recording)                for a terminal
 
 A recording is what `iomodels.trace` makes, or the same as plain data: the steps of one run, each
 with the sentence that says what happened and whatever it changed. The viewer adds the changes up.
@@ -35,9 +34,9 @@ import traitlets
 from anywidget import AnyWidget
 
 from iomodels.views import style
-from iomodels.views.stepper.static import Recording, heading, moments, plain, static, text
+from iomodels.views.stepper.static import Recording, heading, moments, plain, static
 
-__all__ = ["Stepper", "html", "stepper", "text"]
+__all__ = ["Stepper", "html", "stepper"]
 
 FORMAT = 1
 

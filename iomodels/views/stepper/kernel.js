@@ -6,6 +6,7 @@ const LISTS = {
   epoll: ["interest list", "ready list"],
 };
 const QUEUES = { signals: "signals queued", io_uring: "orders in work" };
+const PLACES = 5; // of an accept queue that are drawn, taken or free
 const IN_USER_SPACE = new Set(["select", "poll"]);
 
 class Kernel {
@@ -49,10 +50,12 @@ class Kernel {
   queue() {
     const { now, before } = this.picture.at;
     if (!now.queue) return [h("span", { class: "dim" }, "not listening yet")];
-    const { waiting = [], backlog = waiting.length, dropped = [] } = now.queue;
+    const { waiting, dropped = [], all = [now.queue] } = now.queue;
     const was = before.queue?.waiting ?? [];
-    const free = Math.max(0, Math.min(backlog - waiting.length, 4 - waiting.length));
-    const hidden = backlog - waiting.length - free;
+    const places = all.reduce((sum, one) => sum + one.backlog + 1, 0); // one more than listen(2) says
+    const room = Math.max(0, places - waiting.length);
+    const free = Math.max(0, Math.min(room, PLACES - waiting.length));
+    const hidden = room - free;
     return [
       ...waiting.map((id) =>
         this.chip(id, { client: id, fresh: !was.includes(id), place: `queue:${id}` }),
@@ -137,16 +140,19 @@ class Kernel {
       (now.fds ?? []).find(
         (one) => one.fd === number && (watch.pid == null || one.pid === watch.pid),
       );
-    const one = (number, events, fresh) => {
-      const client = name(number)?.client;
-      const role = !client && name(number) && h("span", { class: "role" }, ` ${name(number).what}`);
+    // A ghost is watched under a number that was closed; whose that is now says nothing about it.
+    const one = (number, events, fresh, ghost) => {
+      const client = ghost ? null : name(number)?.client;
+      const what = !ghost && !client && name(number)?.what;
+      const role = what ? h("span", { class: "role" }, ` ${what}`) : ghost && " closed";
       return this.chip([`${number}${client ? ` ${client}` : ""}`, role], {
         client,
         fresh: !same && fresh,
         more: events && ` ${events}`,
       });
     };
-    const had = new Map((was.interest ?? []).map((it) => [it.fd, it.events]));
+    const had = (it) => was.interest?.some((one) => !isChanged(one, it));
+    const ghosts = new Set(interest.filter(({ ghost }) => ghost).map(({ fd }) => fd));
     const wasReady = was.ready ?? [];
     const texts = (now, before) =>
       now?.length
@@ -164,7 +170,7 @@ class Kernel {
         ...this.row(
           watched + whose,
           interest.length
-            ? interest.map((it) => one(it.fd, it.events, had.get(it.fd) !== it.events))
+            ? interest.map((it) => one(it.fd, it.events, !had(it), it.ghost))
             : none,
         ),
       );
@@ -172,7 +178,9 @@ class Kernel {
       result.push(
         ...this.row(
           came + whose,
-          ready.length ? ready.map((number) => one(number, "", !wasReady.includes(number))) : none,
+          ready.length
+            ? ready.map((fd) => one(fd, "", !wasReady.includes(fd), ghosts.has(fd)))
+            : none,
           badge,
         ),
       );

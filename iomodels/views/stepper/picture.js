@@ -3,6 +3,7 @@
 // Of a server; "waiting" is one that was woken and has not run yet.
 const STATES = { running: "running", sleeping: "sleeping", waiting: "woken", ended: "ended" };
 const LETTERS = 14; // the longest text that is shown byte by byte
+const FEW = 5; // bytes: those the narrowest buffer has room for; from here on it counts them
 const MANY = 64; // bytes: from here on a buffer shows how full it is
 
 class Picture {
@@ -154,15 +155,19 @@ class Picture {
     );
     const owner = now.windows[step.actor] ? step.actor : Object.keys(now.windows).at(-1);
     const window = now.windows[owner];
-    const fresh = isChanged(now.windows, before.windows);
+    const fresh = window && !window.old && window !== before.windows[owner];
     fill(
       this.hand,
       this.reads && [
         h("span", { class: "what" }, "window"),
         h(
           "span",
-          { class: `buffer window ${fresh ? "new" : ""}`, "data-place": "window" },
+          {
+            class: `buffer window ${fresh ? "new" : ""} ${window?.old ? "old" : ""}`,
+            "data-place": "window",
+          },
           window && this.cells(window.data, window.client),
+          window?.old && h("small", {}, "read before"),
           !window && h("span", { class: "dim" }, "nothing read yet"),
         ),
       ],
@@ -276,7 +281,8 @@ class Picture {
       h("span", { class: "sr" }, `${name}: ${bytes ? plural(bytes, "byte") : "empty"} `),
       filled && h("span", { class: "fill", style: `width: ${share}%` }),
       filled && h("span", { class: "count" }, `${bytes.toLocaleString("en")} B`),
-      text && !filled && this.cells(text, id, bytes),
+      text && !filled && h("span", { class: "run" }, this.cells(text, id, bytes, MANY)),
+      text && !filled && bytes > FEW && h("span", { class: "count" }, `${bytes} B`),
       this.badge(id, way),
     );
   }

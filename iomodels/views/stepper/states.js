@@ -17,10 +17,8 @@ function statesOf(recording) {
     next.helper = step.via ? step.line : step.line ? null : state.helper;
     next.runner = step.line ? step.actor : state.runner; // whose line it is
     next.waits = waits(recording, state, next, i);
-    if (step.call?.data && isRead(step.call) && step.kind !== "sleep") {
-      const window = { data: step.call.data, client: clientOf(step, state, next) };
-      next.windows = { ...state.windows, [step.actor]: window };
-    }
+    const window = windowOf(step, state, next);
+    if (window) next.windows = { ...state.windows, [step.actor]: window };
     return (state = next);
   });
 }
@@ -29,6 +27,16 @@ function merged(before, changes) {
   const after = { ...before, ...changes };
   for (const key in changes) if (changes[key] === null) delete after[key];
   return after;
+}
+
+/** What lies in the window of the step's actor, if that has changed: what it has just read; or the
+ * same as before, but `old`, once it has gone on to something else than answering it. */
+function windowOf(step, before, after) {
+  if (!step.call) return null;
+  if (step.call.data && isRead(step.call) && step.kind !== "sleep")
+    return { data: step.call.data, client: clientOf(step, before, after) };
+  const was = before.windows[step.actor];
+  return was && !was.old && !isWrite(step.call) ? { ...was, old: true } : null;
 }
 
 /** By actor, the step since which it has been doing what it does. */

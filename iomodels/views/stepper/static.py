@@ -7,7 +7,7 @@ trust: no style sheet, no inline SVG, no label; `<img alt>`, headings and lists 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iomodels.views.style import LIGHT, inline, picture
@@ -29,24 +29,6 @@ def heading(recordings: Sequence[Recording]) -> str:
     models = " and ".join(one["model"] for one in recordings)
     steps = " and ".join(str(len(one["steps"])) for one in recordings)
     return f"{recordings[0]['title']}, {models}, {steps} steps"
-
-
-def text(recording: Recording, other: Recording | None = None) -> str:
-    """All steps of a recording, or of two one after the other, for a terminal."""
-    recordings = [plain(one) for one in (recording, other) if one is not None]
-    return "\n\n".join("\n".join(_lines(one)) for one in recordings)
-
-
-def _lines(recording: Recording) -> Iterator[str]:
-    yield heading([recording])
-    yield recording["about"].replace("`", "")
-    yield ""
-    who = max(len(actor["name"]) for actor in recording["actors"])
-    names = {actor["id"]: actor["name"] for actor in recording["actors"]}
-    for number, step in enumerate(recording["steps"], 1):
-        mark = {"sleep": "zZ", "wake": "! "}.get(step["kind"], "  ")
-        name = names.get(step["actor"], step["actor"])
-        yield f"{number:4} {name:{who}} {mark} {step['says'].replace('`', '')}"
 
 
 def moments(recordings: Sequence[Recording]) -> list[list[int]]:
@@ -81,9 +63,10 @@ def static(recordings: Sequence[Recording], at: int) -> str:
     """The HTML of one recording, or of two, at a moment counted from 1."""
     first = recordings[0]
     parts = [f"<p><b>{html.escape(heading(recordings))}</b></p><p>{inline(first['about'])}</p>"]
+    where = f"Step {at}" if len(recordings) == 1 else f"Moment {at}"
     for one, number in zip(recordings, moments(recordings)[at - 1], strict=True):
         said = inline(one["steps"][number]["says"])
-        parts.append(f"<p>Step {number + 1}, {html.escape(one['model'])}: {said}</p>")
+        parts.append(f"<p>{where}, {html.escape(one['model'])}: {said}</p>")
         parts.append(picture(lanes(one), alt(one)))
         items = "".join(f"<li>{inline(step['says'])}</li>" for step in one["steps"])
         parts.append(
@@ -122,20 +105,23 @@ def lanes(recording: Recording) -> str:
             f'<text x="4" y="{y + 5:g}" fill="{LIGHT["ink"]}">{html.escape(actor["name"])}</text>'
             f'<path d="M{LEFT} {y:g}H{WIDTH}" stroke="{LIGHT["line"]}"/>'
         )
-        for state, start, stop in _spans(recording, actor["id"]):
-            if actor["kind"] != "server" or state not in BARS:
-                continue
-            thick, colour = BARS[state]
-            x, wide = LEFT + start * step_width, (stop - start) * step_width
-            drawn.append(
-                f'<rect x="{x:.1f}" y="{y - thick / 2:g}" width="{wide:.1f}" height="{thick}"'
-                f' rx="2" fill="{LIGHT[colour]}"/>'
+        for kind, (thick, colour) in BARS.items():
+            bars = "".join(
+                f"M{LEFT + start * step_width:.1f} {y:g}h{(stop - start) * step_width:.1f}"
+                for state, start, stop in _spans(recording, actor["id"])
+                if actor["kind"] == "server" and state == kind
             )
+            if bars:
+                drawn.append(f'<path d="{bars}" stroke="{LIGHT[colour]}" stroke-width="{thick}"/>')
         tone = TONES[clients.index(actor["id"]) % 3] if actor["id"] in clients else "ink"
-        for number, step in enumerate(recording["steps"]):
-            if _is_act(step, actor):
-                x = LEFT + (number + 0.5) * step_width
-                drawn.append(f'<circle cx="{x:.1f}" cy="{y:g}" r="5" fill="{LIGHT[tone]}"/>')
+        dots = "".join(  # a line without length, but with round ends
+            f"M{LEFT + (number + 0.5) * step_width:.1f} {y:g}h0"
+            for number, step in enumerate(recording["steps"])
+            if _is_act(step, actor)
+        )
+        if dots:
+            round_ends = 'stroke-width="10" stroke-linecap="round"'
+            drawn.append(f'<path d="{dots}" stroke="{LIGHT[tone]}" {round_ends}/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
         f' font-family="system-ui, sans-serif" font-size="13">{"".join(drawn)}</svg>'

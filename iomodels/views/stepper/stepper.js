@@ -99,6 +99,8 @@ class Stepper {
     const steps = h("details", { class: "steps" }, h("summary", {}, "Steps as text"), this.list);
     steps.addEventListener("toggle", () => this.write(steps.open));
     const signs = ["runs", "sleeps", "woken", "acts", "waits"];
+    const [above, below] = this.recordings.map(({ model }) => model);
+    const rows = this.several && ` (above: for ${above}, below: for ${below})`;
     return h(
       "footer",
       {},
@@ -106,7 +108,7 @@ class Stepper {
       h(
         "span",
         { class: "legend dim", "aria-hidden": "true" },
-        signs.map((sign) => h("span", { class: sign }, sign)),
+        signs.map((sign) => h("span", { class: sign }, sign, sign === "waits" && rows)),
       ),
       h("span", { class: "dim", title: KEYS }, "← → space n p", made && ` · on ${made}`),
     );
