@@ -258,7 +258,7 @@ class Loop:
                     callback()
 
 
-# %% forgets that the time left may be negative: `poll` with a negative timeout waits for ever | of `run`: `for fd, _ in poller.poll(timeout):`
+# %% forgets that it may be negative: with a negative timeout waits | `for fd, _ in poller.poll(timeout):`
 class Loop:
     def __init__(self):
         self.readers = {}
