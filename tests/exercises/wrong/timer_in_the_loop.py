@@ -258,7 +258,7 @@ class Loop:
                     callback()
 
 
-# %% forgets that it may be negative: a negative timeout waits | `for fd, _ in poller.poll(timeout):`
+# %% may be negative: `poll` with a negative timeout waits | `for fd, _ in poller.poll(timeout):`
 class Loop:
     def __init__(self):
         self.readers = {}
