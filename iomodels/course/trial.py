@@ -82,29 +82,34 @@ def trial(case: Case, answers: Sequence[Any], seconds: float) -> Verdict:
     Needs Linux. Whatever ends the wait, an exception such as KeyboardInterrupt too: the child is
     gone when this returns, and so is what it has put into the folder for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="iomodels-check-") as folder:
-        return _trial_in(folder, case, answers, seconds)
+    with (
+        _uninterrupted() as interrupted,
+        tempfile.TemporaryDirectory(prefix="iomodels-check-") as folder,
+    ):
+        return _trial_in(folder, case, answers, seconds, interrupted)
 
 
-def _trial_in(folder: str, case: Case, answers: Sequence[Any], seconds: float) -> Verdict:
+def _trial_in(
+    folder: str, case: Case, answers: Sequence[Any], seconds: float, interrupted: list[int]
+) -> Verdict:
     ours, theirs = os.pipe()
     printed, prints = os.pipe()
     output, pid = _Output(printed), 0
     sys.stdout.flush()
     try:
-        with warnings.catch_warnings(), _uninterrupted():
+        with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # 3.12: fork with threads; see above
             pid = os.fork()
-            if pid == 0:
-                os.close(ours)
-                os.close(printed)
-                tempfile.tempdir = folder
-                _be_the_child(case, answers, theirs, prints)
-            os.close(theirs)
-            os.close(prints)
-        outcome = _wait_for(pid, ours, output, seconds)
+        if pid == 0:
+            os.close(ours)
+            os.close(printed)
+            tempfile.tempdir = folder
+            _be_the_child(case, answers, theirs, prints)
+        os.close(theirs)
+        os.close(prints)
+        outcome = _wait_for(pid, ours, output, seconds, interrupted)
     finally:
         status = _end(pid) if pid else 0
         output.read()  # what is still in the pipe
@@ -119,30 +124,35 @@ def _trial_in(folder: str, case: Case, answers: Sequence[Any], seconds: float) -
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Have Ctrl-C wait until the block ends: a child whose pid is not known yet would be left."""
-    if threading.current_thread() is not threading.main_thread():  # no signal comes here
-        yield
-        return
+def _uninterrupted() -> Iterator[list[int]]:
+    """Have Ctrl-C wait until the block ends. The list is empty until it has come.
+
+    Were it to come just as the child is forked, or as it is ended, the child would be left.
+    """
     came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # no signal comes here
+        yield came
+        return
     handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:
-        yield
+        yield came
     finally:
         signal.signal(signal.SIGINT, handler)
         if came:
             signal.raise_signal(signal.SIGINT)
 
 
-def _wait_for(pid: int, link: int, output: _Output, seconds: float) -> dict[str, str] | None:
-    """The child's outcome; None when it has ended without one."""
+def _wait_for(
+    pid: int, link: int, output: _Output, seconds: float, interrupted: list[int]
+) -> dict[str, str] | None:
+    """The child's outcome; None when it has ended without one, or nobody waits for it any more."""
     poller = select.poll()
     poller.register(link, select.POLLIN)
     poller.register(output.fd, select.POLLIN)
     # Until when, and what it means when it is later. `within` adds to them and takes away.
     deadlines = [(time.monotonic() + seconds, f"took longer than {seconds:g} s")]
     late, gone, heard = "", False, b""
-    while True:
+    while not interrupted:
         until, words = min(deadlines)
         left = until - time.monotonic()
         if left <= 0 and late:
@@ -152,7 +162,8 @@ def _wait_for(pid: int, link: int, output: _Output, seconds: float) -> dict[str,
             deadlines = [(time.monotonic() + ANSWERS_WITHIN, late)]
             os.kill(pid, WHERE)
             continue
-        # Not longer than 50 ms: children that it has left may hold the pipes open when it is gone.
+        # Not longer than 50 ms: children that it has left may hold the pipes open when it is gone,
+        # and a signal whose handler raises nothing does not end a poll (PEP 475).
         ready = {fd for fd, _ in poller.poll(min(left, 0.05) * 1000 + 1)}
         if output.fd in ready and not output.read():
             poller.unregister(output.fd)
@@ -175,6 +186,7 @@ def _wait_for(pid: int, link: int, output: _Output, seconds: float) -> dict[str,
         if gone:
             return None
         gone = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return None
 
 
 class _Output:
@@ -447,7 +459,7 @@ def _left_running() -> str:
     """In words, how many children are still alive. One that is just ending has a moment for it."""
     import psutil
 
-    for _ in range(20):
+    for _ in range(100):
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -13,6 +13,8 @@ one comes, it shuts sockets down, for shutdown(2) wakes whoever sleeps on them, 
 2. After a second, every connection of the server, for reading: a server that sleeps in a read, as
    the blocking one does, reads the end of the stream, and says its last words.
 3. After the grace period, for writing too: nobody sleeps any more.
+
+A second signal changes nothing of that: the end is a matter of seconds already.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ def stop_on_signals(listener: int) -> Iterator[None]:
         if waiter.is_alive():
             signal.pthread_kill(waiter.ident or 0, signal.SIGTERM)
         waiter.join()
+        while signal.sigtimedwait(SIGNALS, 0):
+            pass  # what still waits asks for what is done, and would end the process in place of it
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

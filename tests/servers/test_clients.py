@@ -195,6 +195,18 @@ def test_a_signal_ends_a_server_with_idle_busy_and_deaf_clients(model: str, numb
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_a_second_signal_does_not_break_off_the_end_that_the_first_has_begun(model: str) -> None:
+    with running(model) as server, connect(server) as client:
+        assert echoes(client, b"hello")
+        server.process.send_signal(signal.SIGSTOP)  # it finds both when it goes on
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        server.stop(0)  # checks its status, its fds and its threads
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_signal_as_clients_leave_ends_a_server_without_a_complaint(model: str) -> None:
     for _ in range(3):
         with running(model) as server:
