@@ -3,8 +3,12 @@
 
 PYTHON ?= python3
 PORT ?= 8888
-# pytest's processes. The tests open many sockets, so more would only get in each other's way.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
+# pytest's processes. Half of its time a test waits, so there are two for each CPU; but the tests
+# open many sockets, and more than eight would only get in each other's way. The notebooks measure:
+# a CPU for each of them.
+CPUS := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(($(CPUS) < 4 ? 2 * $(CPUS) : 8)))
+MEASURERS ?= $(shell echo $$(($(CPUS) < 4 ? $(CPUS) : 4)))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -26,7 +30,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 help:
 	@echo "make lab     open the course in JupyterLab (PORT=8888)"
 	@echo "make test    check style, types and spelling, run the unit tests, and the notebooks"
-	@echo "             against their stored outputs (WORKERS=$(WORKERS))"
+	@echo "             against their stored outputs (WORKERS=$(WORKERS), MEASURERS=$(MEASURERS))"
 	@echo "make lint    check style, types and spelling alone"
 	@echo "make bench   measure side by side with the peers"
 	@echo "make exercises   write notebooks/exercises/ from notebooks/solutions/"
@@ -52,13 +56,13 @@ lab: $(STAMP)
 	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
 	    --ServerApp.answer_yes=True --log-level=WARN --LabApp.log_level=WARN "$$@"
 
-# In the order of the files: the browser's tests, few and long, come first and not alone at the end.
+# In the order of the files, in which those that take long come first (tests/conftest.py).
 test: lint
 	@echo "Running the unit tests ($(WORKERS) at a time)"
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 ifneq ($(NOTEBOOKS),)
-	@echo "Running the notebooks against their stored outputs ($(WORKERS) at a time)"
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope -p tests.kernels --nbval --nbval-cell-timeout=120 \
+	@echo "Running the notebooks against their stored outputs ($(MEASURERS) at a time)"
+	@$(RUN) -m pytest -n $(MEASURERS) --dist loadscope -p tests.kernels --nbval --nbval-cell-timeout=120 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 endif
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 import tests.kernels  # noqa: F401  the ports of the kernels that tests start
@@ -17,6 +18,19 @@ settings.load_profile("untimed")
 # tests send it to children of theirs, who must hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# They take a minute or more. A file is for one process, and the last one should not run alone.
+LONG = {"test_recordings", "test_wrong_answers", "test_load", "test_copies", "test_nbgrader"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the browser's tests first, then those of other files that take long."""
+
+    def place(item: pytest.Item) -> int:
+        return 0 if item.path.parent.name == "browser" else 1 if item.path.stem in LONG else 2
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
