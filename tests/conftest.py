@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tests.kernels  # noqa: F401  the ports of the kernels that tests start
+from iomodels.servers import MODELS, missing
 
 # Nothing is timed: on a busy machine any example may take long, and that says nothing about it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,12 +26,22 @@ LONG = {"test_recordings", "test_wrong_answers", "test_load", "test_copies", "te
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the browser's tests first, then those of other files that take long."""
+    """Put the browser's tests first, then those of other files that take long.
+
+    Skip those of a server that this machine cannot run.
+    """
 
     def place(item: pytest.Item) -> int:
         return 0 if item.path.parent.name == "browser" else 1 if item.path.stem in LONG else 2
 
     items.sort(key=place)
+    absent = {model: reason for model in MODELS if (reason := missing(model))}
+    for item in items:
+        given = getattr(item, "callspec", None)
+        for value in given.params.values() if given else ():
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, str) and each in absent:
+                    item.add_marker(pytest.mark.skip(absent[each]))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

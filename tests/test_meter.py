@@ -22,6 +22,7 @@ from iomodels.measure.limits import SPARE
 from iomodels.measure.load import LoadError
 from iomodels.measure.meter import Load, Meter, counters, fitting, metering
 from iomodels.measure.serving import ServerError
+from tests.limits import many_descriptors
 
 pytest.importorskip("anywidget")
 
@@ -126,6 +127,7 @@ def test_the_blocking_server_answers_one_and_it_is_said() -> None:
     assert "4 of them have had no answer so far" in in_words(sample, "blocking")
 
 
+@many_descriptors
 def test_select_ends_those_it_cannot_watch_and_it_is_said() -> None:
     with metering("select") as server:
         sample = server.sample(Load(connections=1100), 0.2)
@@ -133,6 +135,7 @@ def test_select_ends_those_it_cannot_watch_and_it_is_said() -> None:
     assert f"The server has ended {sample.lost} connections" in in_words(sample, "select")
 
 
+@many_descriptors
 def test_a_load_is_what_fits_here() -> None:
     assert fitting("epoll", Load(100)).connections == 100
     assert str(fitting("processes", Load(1000))).startswith("200 connections instead of 1,000")

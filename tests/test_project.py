@@ -31,6 +31,7 @@ from iomodels.measure.limits import sized
 from iomodels.websocket import TEXT, Handshake, encode
 from iomodels.websocket.parser import parse
 from tests.exercises.answers import notebook, role
+from tests.limits import many_descriptors
 
 Serve = Callable[[socket.socket, float], None]
 
@@ -184,6 +185,7 @@ def test_a_stage_that_there_is_not_is_refused() -> None:
 # --- the score ---
 
 
+@many_descriptors
 @pytest.mark.parametrize("name", ["learner", "epoll"])
 def test_a_score_is_measured(name: str) -> None:
     load = {"users": 1_500, "room": 30, "seconds": 0.2}
@@ -201,6 +203,7 @@ def test_a_score_is_measured(name: str) -> None:
     assert "messages delivered a second" in str(found)
 
 
+@many_descriptors
 def test_the_chat_in_go_is_measured() -> None:
     try:
         gopeer.build()
@@ -249,6 +252,7 @@ def test_sizes_that_make_no_sense_are_refused() -> None:
             score(returns, passed=0, **wrong)  # type: ignore[arg-type]
 
 
+@many_descriptors
 def test_a_room_costs_the_same_however_many_are_connected_beside_it() -> None:
     few, many = against_connected(reference(), (50, 600))
     assert (few.connected, many.connected) == (50, 600)

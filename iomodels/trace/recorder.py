@@ -55,6 +55,8 @@ def record(
         raise ValueError(f"{scenario.name} is not for {model}: {reason}")
     if reason := missing(model):
         raise RecordingError(reason)
+    if reason := no_room(scenario):
+        raise RecordingError(reason)
     for attempt in range(TRIES):
         try:
             return Recorder(model, scenario, on_step).run()
@@ -62,6 +64,20 @@ def record(
             if attempt == TRIES - 1:
                 raise
     raise AssertionError
+
+
+def no_room(scenario: Scenario) -> str:
+    """Why a scenario takes more descriptors than a process may hold here; "" when it does not."""
+    import resource  # which Windows has not
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    occupied = scenario.settings.occupied
+    if not 0 <= most <= occupied:
+        return ""
+    return (
+        f"{scenario.name} takes the first {occupied:,} descriptors, and a process may hold {most:,}"
+        " here: see `ulimit -n`"
+    )
 
 
 class Recorder:

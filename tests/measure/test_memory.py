@@ -32,6 +32,7 @@ from iomodels.measure.serving import Child, child
 from iomodels.servers import MODELS
 from iomodels.views.memory import alt, draw, words
 from iomodels.websocket import BINARY, encode
+from tests.limits import many_descriptors
 
 GO_SERVERS = [model for model in gopeer.MODELS if model != "idle"]
 NOBODY = 65534
@@ -63,6 +64,7 @@ def test_every_model_is_known_and_each_has_its_words() -> None:
     assert not any("," in name or " " in name for name in known)  # for a list on the command line
 
 
+@many_descriptors
 def test_the_ways_to_hold_a_connection_stand_apart() -> None:
     threads, asyncio, objects, fds = memory(
         ["threads", "asyncio-protocol", "epoll-objects", "epoll-websocket"], connections=1000
@@ -128,6 +130,7 @@ def two_looks(name: str, few: int, many: int, look: Callable[[psutil.Process], i
         return (look(psutil.Process(running.process.pid)) - before) / (many - few)
 
 
+@many_descriptors
 @pytest.mark.parametrize("name", ["epoll-objects", "asyncio-streams"])
 def test_one_process_against_smaps_rollup_read_by_hand(name: str) -> None:
     slope = two_looks(name, 200, 1000, lambda server: by_hand(server.pid, "Anonymous"))
@@ -196,6 +199,7 @@ def test_a_thread_has_a_stack_in_the_kernel() -> None:
     once_of_many(for_each_thread, KERNEL_STACK)
 
 
+@many_descriptors
 def test_slabs_count_the_sockets_that_one_makes() -> None:
     """Of the TCP sockets only: their inodes are given back a grace period later (RCU)."""
     if why := why_no_slabs():
@@ -213,6 +217,7 @@ def test_slabs_count_the_sockets_that_one_makes() -> None:
     once_of_many(grown, 900)
 
 
+@many_descriptors
 def test_a_connection_has_one_tcp_socket_here() -> None:
     """The client's is taken off."""
     if why := why_no_slabs():
@@ -233,6 +238,7 @@ def test_a_connection_has_one_tcp_socket_here() -> None:
 LEFT_OUT = "kernel slabs are left out: others opened or closed sockets meanwhile"
 
 
+@many_descriptors
 def test_the_slabs_are_left_out_when_others_open_sockets_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -255,6 +261,7 @@ def test_the_slabs_are_left_out_when_others_open_sockets_meanwhile(
     assert row.note == LEFT_OUT
 
 
+@many_descriptors
 @pytest.mark.parametrize(
     ("at_each_look", "left_out"),
     [

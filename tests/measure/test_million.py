@@ -30,6 +30,7 @@ from iomodels.measure.million.crowd import Crowd, Failed
 from iomodels.measure.million.planning import Plan
 from iomodels.measure.million.scores import CONNECTED, HEARD, LOST, STOP, Scores
 from iomodels.websocket import TEXT, encode
+from tests.limits import many_descriptors
 
 NOBODY = 65534
 GONE_WITHIN = 60.0  # seconds, on a busy machine
@@ -180,6 +181,7 @@ def test_no_room_for_a_connection_is_told_in_one_line() -> None:
 # --- runs ---
 
 
+@many_descriptors
 def test_two_thousand_over_three_pairs_of_processes() -> None:
     found = in_child(RUN.format(2_000), descriptors=800)
     assert (found["plan"]["pairs"], found["connections"]) == (3, 2_000)

@@ -25,6 +25,7 @@ from iomodels.measure.multiplexing import (
     against_ready,
 )
 from iomodels.views.multiplexing import alt, draw
+from tests.limits import many_descriptors
 
 LOADS = 8  # busy loops beside the instrument
 
@@ -69,6 +70,7 @@ def test_what_is_ready_costs_epoll_and_hardly_anybody_else() -> None:
     assert "for each ready fd" in curves.words("epoll")
 
 
+@many_descriptors
 def test_select_ends_where_its_numbers_end_and_the_notes_say_so() -> None:
     curves = against_fds((100, 1000, 1100))
     assert [point.fds for point in curves.of("select")] == [100, 1000]

@@ -15,6 +15,7 @@ import pytest
 from iomodels.kernel import live
 from iomodels.servers import MODELS
 from iomodels.servers.processes import end_of_stream
+from tests.limits import many_descriptors
 from tests.servers.harness import MULTIPLEXING, connect, crowd, echoes, receive, running
 
 AT_ONCE = [model for model in MODELS if model != "blocking"]
@@ -131,6 +132,7 @@ def test_with_no_descriptor_left_a_server_does_not_spin(model: str) -> None:
     assert server.accepts < 150 + waited * 30
 
 
+@many_descriptors
 @pytest.mark.parametrize("model", [m for m in MODELS if m != "blocking"])
 def test_with_no_descriptor_left_a_server_ends_all_the_same(model: str) -> None:
     """accept(2) looks for a number before it looks at the listener: EMFILE hides the EINVAL."""
@@ -144,6 +146,7 @@ def test_with_no_descriptor_left_a_server_ends_all_the_same(model: str) -> None:
 # --- select's limit ---
 
 
+@many_descriptors
 def test_select_refuses_numbers_from_1024_on_and_serves_the_others() -> None:
     """1,100 clients: those whose fd does not fit are hung up on, the others get their echo."""
     with running("select", limit=4096) as server, contextlib.ExitStack() as stack:
@@ -168,6 +171,7 @@ def test_select_refuses_numbers_from_1024_on_and_serves_the_others() -> None:
     assert lines[0].startswith("select cannot watch fd 1024: its sets end at 1023. Closed")
 
 
+@many_descriptors
 @pytest.mark.parametrize("model", [m for m in MULTIPLEXING if m not in ("select", "nonblocking")])
 def test_poll_and_epoll_have_no_such_limit(model: str) -> None:
     with running(model, limit=4096) as server, contextlib.ExitStack() as stack:

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.hostile import burst, churn
 from iomodels.servers import MODELS
+from tests.limits import many_descriptors
 from tests.servers.harness import Running, comes_back_to, connect, receive, running
 from tests.servers.test_hostile import MANY, WELCOME, at_rest, upgraded
 from tests.websocket.rules import (
@@ -130,6 +131,7 @@ def test_out_of_descriptors_others_get_in_as_some_leave(model: str) -> None:
         assert comes_back_to(server.pid, fds)
 
 
+@many_descriptors
 def test_churn_costs_the_others_nothing() -> None:
     """Clients that are killed at a random moment, hundreds at a time; benchmarks/hostile.py has
     the thousands."""

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from iomodels.servers import MODELS, SHARE_PORT
+from iomodels.servers import MODELS, SHARE_PORT, missing
 from iomodels.servers.connections import LINGER
 from tests.servers.harness import (
     Running,
@@ -522,7 +522,8 @@ async def everybody_everywhere(stack: contextlib.ExitStack) -> dict[str, dict[st
             except Exception as error:
                 return dict.fromkeys(CLIENTS, error)
 
-    return dict(zip(MODELS, await asyncio.gather(*map(one, MODELS)), strict=True))
+    here = [model for model in MODELS if not missing(model)]
+    return dict(zip(here, await asyncio.gather(*map(one, here)), strict=True))
 
 
 @pytest.fixture(scope="module")
