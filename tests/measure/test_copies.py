@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from iomodels.kernel.descriptors import _KCMP
-from iomodels.measure import syscalls
+from iomodels.measure import copies, syscalls
 from iomodels.measure.allocations import Allocated, allocations
 from iomodels.measure.comparison import compare
 from iomodels.measure.copies import Copied, Cost, bytes_copied, copied, cost_of
@@ -347,6 +347,14 @@ def test_a_thread_for_each_switches_and_one_loop_does_not() -> None:
         assert "bytes copied" in cost.words()
 
 
+@pytest.mark.usefixtures("strace")
+def test_what_strace_makes_the_server_do_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "calls_by_name", by_strace)
+    cost = cost_of("epoll", connections=50, seconds=0.5)
+    assert cost.calls.source == "strace"
+    assert cost.voluntary < 0.5 < sum(cost.calls_per_message.values())
+
+
 @pytest.mark.usefixtures("perf")
 def test_the_cost_agrees_with_the_comparison() -> None:
     """The same load, counted in another way: all calls together, at one counter."""
@@ -382,7 +390,7 @@ def test_with_256_descriptors_the_answer_is_smaller_and_true() -> None:
 def test_the_words_say_what_is_not_known() -> None:
     cost = cost_of("epoll", connections=3, seconds=0.1)
     less = Cost(
-        cost.model, cost.report, cost.used, syscalls.Calls(note="no calls"), Copied(note="–")
+        cost.model, cost.report, cost.used, syscalls.Calls(note="no calls"), Copied(note="–"), 1
     )
     assert less.copied_per_message is None
     assert less.words().endswith("; no calls; –")
