@@ -23,6 +23,7 @@ Where it hurts:
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -161,14 +162,15 @@ def bytes_copied(pid: int) -> Mapping[str, int]:
     """rchar and wchar of a process and its children so far. Raises OSError where it cannot be.
 
     A child that has ended tells root alone, until its parent has asked for its status and has its
-    figures: that is waited for.
+    figures. That is waited for, but not for long.
     """
+    of_process(pid)  # complains when it is somebody else's
     for _ in range(ENDING):
         try:
             return of_family(pid)
         except PermissionError:
             time.sleep(0.01)
-    return of_family(pid)
+    raise PermissionError(errno.EACCES, "a child has ended, which root alone may look at then")
 
 
 def of_family(pid: int) -> dict[str, int]:
