@@ -368,7 +368,7 @@ def time_is_up(read_all: ReadAll) -> None:
     os.write(out, b"hel")
 
     def script(stage: Stage) -> None:
-        if stage.wakes.in_vain(0.1):
+        if stage.wakes.in_vain(looks=10):
             raise Wrong(TIMEOUT_SPINS)
         stage.must_return(TOO_LATE, TOO_LATE)
         os.close(out)
