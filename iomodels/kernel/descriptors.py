@@ -93,10 +93,21 @@ def descriptors(pid: Process = "self") -> list[Descriptor]:
             numbers = sorted(int(name) for name in os.listdir(f"/proc/self/fd/{process}/fd"))
             found = (_look(process, fd) for fd in numbers if fd != own)
             return _with_shares([descriptor for descriptor in found if descriptor], pid)
+        except PermissionError:
+            if _has_memory(process):
+                raise
+            raise ProcessLookupError from None  # it is ending
         finally:
             os.close(process)
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(errno.ESRCH, f"there is no process {pid}") from None
+
+
+def _has_memory(process: int) -> bool:
+    """Whether the process whose /proc directory is open there has not begun to end."""
+    statm = os.open("statm", os.O_RDONLY, dir_fd=process)
+    with open(statm, encoding="ascii") as file:
+        return not file.read().startswith("0 ")
 
 
 def _look(process: int, fd: int) -> Descriptor | None:
@@ -107,8 +118,8 @@ def _look(process: int, fd: int) -> Descriptor | None:
         info = os.open(f"fdinfo/{fd}", os.O_RDONLY, dir_fd=process)
         with open(info, encoding="ascii", errors="replace") as file:
             lines = [line.split() for line in file]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # that is for root alone, once the process is ending
     fields = {line[0]: line[1] for line in lines if len(line) > 1}
     # tfd:        4 events: 80000019 data: … (events in hexadecimal)
     watched = sorted((int(line[1]), int(line[3], 16)) for line in lines if line[:1] == ["tfd:"])
