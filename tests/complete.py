@@ -9,7 +9,6 @@ other ones then, and nbval should run the cells and not compare them.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from shutil import which
 
 from iomodels.measure import gopeer
 from iomodels.servers import missing
@@ -29,7 +28,6 @@ def absent() -> list[str]:
         "io_uring": not missing("io_uring"),
         "Go": has_go(),
         "websockets": find_spec("websockets") is not None,
-        "strace": which("strace") is not None,
     }
     return [name for name, is_there in there.items() if not is_there]
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-
 import pytest
 
-MANY = 2048  # descriptors
-_hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+from iomodels.measure.limits import SPARE, sized
 
-many_descriptors = pytest.mark.skipif(
-    0 <= _hard < MANY,
-    reason=f"a process may hold {_hard} descriptors here, and this takes up to {MANY:,}",
-)
+_room = sized(2048 - SPARE)
+many_descriptors = pytest.mark.skipif(bool(_room.why), reason=_room.why)

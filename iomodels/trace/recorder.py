@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -53,9 +54,7 @@ def record(
         raise ValueError(f"no model named {model!r}; there are {', '.join(MODELS)}")
     if reason := scenario.why_not(model):
         raise ValueError(f"{scenario.name} is not for {model}: {reason}")
-    if reason := missing(model):
-        raise RecordingError(reason)
-    if reason := no_room(scenario):
+    if reason := missing(model) or no_room(scenario):
         raise RecordingError(reason)
     for attempt in range(TRIES):
         try:
@@ -68,8 +67,6 @@ def record(
 
 def no_room(scenario: Scenario) -> str:
     """Why a scenario takes more descriptors than a process may hold here; "" when it does not."""
-    import resource  # which Windows has not
-
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     occupied = scenario.settings.occupied
     if not 0 <= most <= occupied:

@@ -63,11 +63,6 @@ class Failed(Exception):
     """There is no result; the text says why, in one line."""
 
 
-def ended(pair: Pair) -> Failed:
-    """What is to be raised when a pair's clients do not listen, or say nothing, any more."""
-    return Failed(f"the clients of pair {pair.number} have ended before their time")
-
-
 class Controller:
     """A plan that is carried out."""
 
@@ -161,10 +156,7 @@ class Controller:
             while waiting and idle:
                 pair, cpu = waiting.popleft(), idle.pop()
                 pair.run_on(cpu)
-                try:
-                    pair.orders.sendall(json.dumps(order(pair)).encode() + b"\n")
-                except ConnectionError:
-                    raise ended(pair) from None
+                pair.tell(order(pair))
                 at_work[pair.orders.fileno()] = pair, cpu
                 answers.register(pair.orders, select.POLLIN)
             for fd, _ in answers.poll(TICK * 1000):
@@ -172,18 +164,14 @@ class Controller:
                     pair, cpu = at_work.pop(fd)
                     answers.unregister(fd)
                     idle.append(cpu)
-                    try:
-                        line = pair.orders.recv(4096)
-                    except ConnectionError:
-                        raise ended(pair) from None
-                    self.answered(pair, line)
+                    self.answered(pair, pair.answer())
             self.tick()
         return time.monotonic() - started
 
     def answered(self, pair: Pair, line: bytes) -> None:
         """Take note of what the clients of a pair say."""
         if not line:
-            raise ended(pair)
+            raise Failed(f"the clients of pair {pair.number} have ended before their time")
         said = json.loads(line)
         if "failed" in said:
             raise Failed(f"pair {pair.number}: {said['failed']}")

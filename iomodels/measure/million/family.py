@@ -20,10 +20,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,17 @@ class Pair:
         """Have both run on one CPU."""
         for pid in (self.server, self.clients):
             os.sched_setaffinity(pid, {cpu})
+
+    def tell(self, order: Sequence[object]) -> None:
+        """Give the clients an order. Whether they are there to hear it, their answer shows."""
+        with contextlib.suppress(ConnectionError):
+            self.orders.sendall(json.dumps(order).encode() + b"\n")
+
+    def answer(self) -> bytes:
+        """What the clients say, a line; b"" when they have ended."""
+        with contextlib.suppress(ConnectionError):
+            return self.orders.recv(4096)
+        return b""
 
 
 @dataclass(frozen=True)
