@@ -7,11 +7,16 @@ feels. When its last process ends, the kernel takes it down with all that is lef
 It takes CAP_SYS_ADMIN, which root has. Anybody else may have it inside a new user namespace, where
 the system allows those; containers mostly do not. There is no way back, so a child tries first.
 
-One setting is made, and in namespaces of our own only. The kernel finds the socket of each packet
-in a hash table, whose size was chosen when the machine started: with two million sockets in a
-quarter of a million buckets it looks at eight for each packet. A namespace may have a table of its
-own; how large, is for the namespace to say in which it is made (tcp_child_ehash_entries, since
-Linux 6.1). So there is one namespace in which that is said, and in it the one that we stay in.
+Two settings are made, and in namespaces of our own only.
+
+The kernel finds the socket of each packet in a hash table, whose size was chosen when the machine
+started: with two million sockets in a quarter of a million buckets it looks at eight for each
+packet. A namespace may have a table of its own; how large, is for the namespace to say in which it
+is made (tcp_child_ehash_entries, since Linux 6.1). So there is one namespace in which that is said,
+and in it the one that we stay in.
+
+Congestion control is Reno's, the plainest, which every kernel has. Nothing is lost on a loopback;
+a machine that is set to BBR would start a timer for each packet there all the same, to pace it.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914  # man 7 netdevice
 IFF_UP = 1
 BUCKETS = Path("/proc/sys/net/ipv4/tcp_child_ehash_entries")
 MOST_BUCKETS = 1 << 24
+CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 IFREQ = struct.Struct("16sh14x")  # name, flags
 
 
@@ -68,6 +74,8 @@ def enter(sockets: int) -> None:
     with contextlib.suppress(OSError):  # an older kernel: the machine's table will do
         BUCKETS.write_text(str(min(sockets, MOST_BUCKETS)))  # made a power of two
         unshare(CLONE_NEWNET)
+    with contextlib.suppress(OSError):
+        CONGESTION_CONTROL.write_text("reno")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         answer = fcntl.ioctl(sock, SIOCGIFFLAGS, IFREQ.pack(b"lo", 0))
         flags = IFREQ.unpack(answer)[1]
