@@ -393,3 +393,33 @@ def test_a_notebook_runs_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.M
     )
     store(Path("here.ipynb"))
     assert (tmp_path / "mark").exists()
+
+
+CONNECTING = """
+kept = 1
+def connecting():
+    sock = socket.socket()
+    try:
+        raise {0}
+    except {0}:
+        other = socket.socket()
+        raise KeyboardInterrupt
+connecting()
+"""
+
+
+@pytest.mark.parametrize("first", ["KeyboardInterrupt", "OSError"])
+def test_an_interrupted_cell_leaves_no_descriptor(first: str) -> None:
+    code = f"""
+import contextlib, io, os
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+shell.run_cell("import iomodels.course, socket")
+before = os.listdir("/proc/self/fd")
+with contextlib.redirect_stdout(io.StringIO()):
+    shell.run_cell({CONNECTING.format(first)!r})
+print(len(os.listdir("/proc/self/fd")) - len(before), shell.user_ns["kept"])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "0 1\n"

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from iomodels.course.card import Card
 from iomodels.measure import progress
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 ESM = """
 export default {
@@ -65,10 +68,7 @@ def notebook(title: str) -> Iterator[progress.Step]:
         card.close()
 
 
-def use_in_notebooks() -> None:
+def use_in_notebooks(shell: InteractiveShell) -> None:
     """Show this bar, and not the terminal's, in a kernel that has a page to show it on."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    if shell is not None and hasattr(shell, "kernel"):
+    if hasattr(shell, "kernel"):
         progress.bar = notebook
