@@ -43,16 +43,18 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
             events = watched.poll(None if patience is None else patience * 1000)
             if late := connections.overdue():
                 events += [(fd, 0) for fd in late]
-            for fd, _ in events:
+            for fd, event in events:
                 if fd == listener:
                     verdict = accept_all(kernel, listener, newcomer)
-                    watched.modify(listener, 0 if verdict == FULL else POLLIN)
+                    if verdict in (FULL, STOPPED):
+                        unwatch(listener)
                     if verdict == FULL:
                         connections.pause(listener, PAUSE)
                     elif verdict == STOPPED:
-                        watched.unregister(listener)
                         for blocked in connections.stop():
                             watched.modify(blocked, POLLOUT)
+                    elif not event:  # the pause is over
+                        watched.register(listener, POLLIN)
                     continue
                 outcome = connections.ready(fd)
                 if outcome != GONE:
