@@ -4,11 +4,11 @@
 PYTHON ?= python3
 PORT ?= 8888
 # pytest's processes. Half of its time a test waits, so there are two for each CPU; but the tests
-# open many sockets, and more than eight would only get in each other's way. The notebooks measure:
-# a CPU for each of them.
+# open many sockets, and more than eight would only get in each other's way. The notebooks measure,
+# and wait for a third of their time: one more than there are CPUs.
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 WORKERS ?= $(shell echo $$(($(CPUS) < 4 ? 2 * $(CPUS) : 8)))
-MEASURERS ?= $(shell echo $$(($(CPUS) < 4 ? $(CPUS) : 4)))
+MEASURERS ?= $(shell echo $$(($(CPUS) < 4 ? $(CPUS) + 1 : 4)))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -23,6 +23,9 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 # Kernels of .venv come before those in the home directory, which may be called python3 too.
 export JUPYTER_PREFER_ENV_PATH := 1
+
+# A server of a test is a process of its own; each would compile our modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test lint bench exercises lock clean again
@@ -56,7 +59,8 @@ lab: $(STAMP)
 	    $(if $(filter file,$(origin PORT)),,--ServerApp.port_retries=0) \
 	    --ServerApp.answer_yes=True --log-level=WARN --LabApp.log_level=WARN "$$@"
 
-# In the order of the files, in which those that take long come first (tests/conftest.py).
+# The unit tests in the order of the files, in which those that take long come first
+# (tests/conftest.py); the notebooks from the last one, for the later ones take longer.
 test: lint
 	@echo "Running the unit tests ($(WORKERS) at a time)"
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
@@ -64,8 +68,9 @@ ifneq ($(NOTEBOOKS),)
 	@echo "Running the notebooks against their stored outputs ($(MEASURERS) at a time)"
 	@missing=$$($(RUN) -m tests.complete); lax=; test -z "$$missing" || { lax=-lax; \
 	    echo "Without $$missing lessons say other things: their cells are run, and not compared"; }; \
-	$(RUN) -m pytest -n $(MEASURERS) --dist loadscope -p tests.kernels --nbval$$lax \
-	    --nbval-cell-timeout=120 --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+	$(RUN) -m pytest -n $(MEASURERS) --dist loadscope --no-loadscope-reorder -p tests.kernels \
+	    --nbval$$lax --nbval-cell-timeout=120 --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	    $$(printf '%s\n' $(NOTEBOOKS) | sort -r)
 endif
 
 lint: $(STAMP)

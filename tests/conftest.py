@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 from typing import Any
 
@@ -14,6 +16,9 @@ from iomodels.servers import MODELS, missing
 # Nothing is timed: on a busy machine any example may take long, and that says nothing about it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Wherever numpy is imported, OpenBLAS would start a thread for each CPU, to spin for a while.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # A shell starts what runs in the background with SIGINT ignored, and every child inherits that. The
 # tests send it to children of theirs, who must hear it.
@@ -42,6 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for each in value if isinstance(value, tuple) else (value,):
                 if isinstance(each, str) and each in absent:
                     item.add_marker(pytest.mark.skip(absent[each]))
+
+
+def pytest_collection_finish() -> None:
+    """Leave ten thousand tests out of each garbage collection from now on."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

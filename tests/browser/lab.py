@@ -34,6 +34,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, syn
 NO_BROWSER = "there is no Chromium here (apt install chromium)"
 STARTS_WITHIN = 90  # seconds; it takes about 3
 RUNS_WITHIN = 300  # seconds for a whole notebook
+# Milliseconds between two looks of a wait. By itself playwright looks at each frame, and so has the
+# page draw sixty of them a second.
+EACH = 200
 
 SETTINGS = {
     # No requests to the outside, nothing that pops up, nothing saved unasked.
@@ -88,7 +91,9 @@ class Lab:
         if not page.url.startswith(here) or page.evaluate(IS_OPEN, notebook):
             workspace = secrets.token_hex(4)
             page.goto(f"{here}workspaces/{workspace}/tree/{quote(notebook)}?token={self.token}")
-            page.wait_for_function(IS_OPEN, arg=notebook, timeout=STARTS_WITHIN * 1000)
+            page.wait_for_function(
+                IS_OPEN, arg=notebook, polling=EACH, timeout=STARTS_WITHIN * 1000
+            )
         page.evaluate(OPEN, notebook)
         wait_until_idle(page, STARTS_WITHIN)
 
@@ -112,6 +117,7 @@ def wait_until_idle(page: Page, seconds: float) -> None:
     """Until the open notebook's kernel has nothing to do."""
     page.wait_for_function(
         "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        polling=EACH,
         timeout=seconds * 1000,
     )
 
@@ -208,7 +214,7 @@ def run_all(page: Page) -> list[str]:
         }"""
     )
     try:
-        page.wait_for_function("() => window.ran", timeout=RUNS_WITHIN * 1000)
+        page.wait_for_function("() => window.ran", polling=EACH, timeout=RUNS_WITHIN * 1000)
         wait_until_idle(page, RUNS_WITHIN)
     except TimeoutError:
         return [f"the notebook still runs after {RUNS_WITHIN} seconds"]

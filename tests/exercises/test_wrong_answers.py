@@ -1,7 +1,8 @@
 """Each exercise: its solution passes every case, its stub none, and no wrong answer all of them.
 
 Most of its time a wrong answer waits for the deadline that ends it. So some are tried at once, each
-in a process of its own.
+in a process of its own. Those are started afresh: a check forks for each case, and to copy the page
+tables of a process that holds ten thousand tests takes longer than most cases do.
 """
 
 from __future__ import annotations
@@ -34,31 +35,40 @@ AT_ONCE = 8
 
 
 @pytest.fixture(scope="module")
-def tried(request: pytest.FixtureRequest) -> Iterator[dict[WrongAnswer, Future[Graded]]]:
-    """What becomes of the wrong answers that are asked for."""
-    specs = [getattr(item, "callspec", None) for item in request.session.items]
-    found = [spec.params.get("wrong") for spec in specs if spec]
-    asked = [wrong for wrong in found if isinstance(wrong, WrongAnswer)]
-    pool = ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork"))
+def pool() -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn"))
     try:
-        yield {
-            wrong: pool.submit(grade, with_answer(wrong.exercise, wrong.source), wrong)
-            for wrong in asked
-        }
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+@pytest.fixture(scope="module")
+def tried(
+    request: pytest.FixtureRequest, pool: ProcessPoolExecutor
+) -> dict[WrongAnswer, Future[Graded]]:
+    """What becomes of the wrong answers that are asked for."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    found = [spec.params.get("wrong") for spec in specs if spec]
+    asked = [wrong for wrong in found if isinstance(wrong, WrongAnswer)]
+    return {
+        wrong: pool.submit(grade, with_answer(wrong.exercise, wrong.source), wrong)
+        for wrong in asked
+    }
+
+
 @pytest.mark.parametrize("exercise", NAMES)
-def test_the_solution_passes_all_visible_and_hidden_cases(exercise: str) -> None:
-    graded = grade(notebook(exercise))
+def test_the_solution_passes_all_visible_and_hidden_cases(
+    exercise: str, pool: ProcessPoolExecutor
+) -> None:
+    graded = pool.submit(grade, notebook(exercise)).result()
     assert graded.failures == [], graded.said
     assert graded.points == all_points(exercise)
 
 
 @pytest.mark.parametrize("exercise", NAMES)
-def test_an_untouched_stub_is_not_written_yet(exercise: str) -> None:
-    graded = grade(with_answer(exercise, stub(exercise)))
+def test_an_untouched_stub_is_not_written_yet(exercise: str, pool: ProcessPoolExecutor) -> None:
+    graded = pool.submit(grade, with_answer(exercise, stub(exercise))).result()
     assert graded.failures and set(graded.failures) == {"Not written yet."}
     assert graded.points == 0
 
