@@ -35,6 +35,8 @@ from tests.limits import many_descriptors
 NOBODY = 65534
 GONE_WITHIN = 60.0  # seconds, on a busy machine
 
+CONTROL = "iomodels.measure.million.control"
+
 
 def family(pid: int) -> list[psutil.Process]:
     """A process and all that it has started, as far as they are there."""
@@ -347,7 +349,10 @@ def test_what_tell_raises_ends_it() -> None:
 def test_a_process_that_dies_before_its_time_ends_it() -> None:
     def tell(now: Progress) -> None:
         if now.phase == "connect" and now.connections:
-            for shard in family(os.getpid())[2:4]:
+            (controller,) = (
+                child for child in psutil.Process().children() if CONTROL in child.cmdline()
+            )
+            for shard in controller.children()[:2]:
                 shard.kill()
 
     with leaves_nothing(), pytest.raises(NotMeasured, match=r"before (its|their) time"):
