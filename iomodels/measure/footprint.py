@@ -16,6 +16,7 @@ that anybody looks at.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -62,9 +63,11 @@ def footprint(pid: int) -> Footprint:
 
 
 def of_process(pid: int) -> Footprint:
-    """Look at one process."""
-    rollup = sizes(f"/proc/{pid}/smaps_rollup")
+    """Look at one process. Raises ProcessLookupError when it has ended."""
     status = sizes(f"/proc/{pid}/status")
+    rollup = sizes(f"/proc/{pid}/smaps_rollup")
+    if "VmSize" not in status:  # nobody has waited for it yet, but its memory is gone
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     anonymous = rollup.get("Pss_Anon", rollup["Anonymous"])  # before Linux 5.4 there is no Pss_Anon
     return Footprint(
         anonymous + rollup.get("SwapPss", 0),

@@ -93,7 +93,7 @@ def test_the_kernel_and_strace_count_the_same_calls(model: str) -> None:
         with by_perf(server.pid) as ours, by_strace(server.pid) as its:
             report = load(server.address, connections=3, seconds=0.3)
             time.sleep(0.3)  # until the server has closed the connections
-    assert report.total > 50
+    assert report.total > 10
     for name in ON_A_CONNECTION:
         assert ours.by_name.get(name, 0) == its.by_name.get(name, 0), (name, ours, its)
     # What sleeps while strace comes and goes is begun again by that, and the kernel counts it anew.

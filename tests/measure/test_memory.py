@@ -597,3 +597,16 @@ def test_the_stored_figures_are_whole() -> None:
     assert found["go"].startswith("go1.")
     assert [row["name"] for row in found["rows"]] == [f"go-{model}" for model in gopeer.MODELS]
     assert not re.search(r"/home|/root|/tmp", json.dumps(found))
+
+
+def test_a_process_that_has_ended_is_said_to_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = kernels_books.sizes
+
+    def just_before(path: str) -> dict[str, int]:
+        return {"Anonymous": 0} if path.endswith("smaps_rollup") else sizes(path)
+
+    monkeypatch.setattr(kernels_books, "sizes", just_before)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # a zombie: it has a status left
+        with pytest.raises(ProcessLookupError, match="No such process"):
+            kernels_books.of_process(ended.pid)

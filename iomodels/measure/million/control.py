@@ -53,6 +53,7 @@ LOOK = 2.0  # seconds between two looks at the processes' memory
 STALLED = 30.0  # seconds without any progress after which it is given up
 SAMPLE = 10_000  # connections of all that have a message echoed
 FEW = 0.1  # of the connections: where the slopes begin
+ENDED = "a process of the million has ended before its time"
 
 
 class Left(Exception):
@@ -87,17 +88,24 @@ class Controller:
         if signal.sigpending() & SIGNALS or (leash.poll(0) and not os.read(0, 1024)):
             raise Left
         if self.family.ended():
-            raise Failed("a process of the million has ended before its time")
+            raise Failed(ENDED)
         self.mind_memory()
         now = time.monotonic()
         self.mind_progress(now)
         if self.few and now - self.looked >= LOOK:
-            self.latest, self.looked = self.family.look(), now
+            self.latest, self.looked = self.look(), now
         if now - self.told >= TELL:
             column = HEARD if self.phase == "message" else CONNECTED
             self.points.append((now, self.scores.total(column)))
             self.tell()
             self.told = now
+
+    def look(self) -> Look:
+        """Look at the processes' memory, while all are there."""
+        try:
+            return self.family.look()
+        except (ProcessLookupError, FileNotFoundError):
+            raise Failed(ENDED) from None
 
     def mind_memory(self) -> None:
         """Stop connecting when memory runs short; give up when that is not enough."""
@@ -190,9 +198,9 @@ class Controller:
         pairs = self.family.pairs
         self.started = self.moved = time.monotonic()
         seconds = self.order("connect", lambda pair: ("connect", round(pair.share * FEW)))
-        self.few = few = self.family.look()
+        self.few = few = self.look()
         seconds += self.order("connect", lambda pair: ("connect", pair.share))
-        self.latest = many = self.family.look()
+        self.latest = many = self.look()
         held = [self.scores.row(pair.number)[CONNECTED] for pair in pairs]
         if not sum(held):
             raise Failed(self.notes[-1] if self.notes else "there is no connection")

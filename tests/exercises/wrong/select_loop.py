@@ -247,7 +247,7 @@ def serve(listener):
             sock.close()
 
 
-# %% what send refuses with EAGAIN is lost: with BlockingIOError it took none
+# %% what send refuses with EAGAIN is lost: with BlockingIOError it took none | with bytes lost or
 def serve(listener):
     listener.setblocking(False)
     owed = {}
