@@ -91,9 +91,9 @@ def test_the_kernel_and_strace_count_the_same_calls(model: str) -> None:
         load(server.address, connections=3, seconds=0.05)
         time.sleep(0.3)
         with by_perf(server.pid) as ours, by_strace(server.pid) as its:
-            report = load(server.address, connections=3, seconds=0.3)
+            report = load(server.address, connections=3, seconds=1.0)  # strace makes it slow
             time.sleep(0.3)  # until the server has closed the connections
-    assert report.total > 10
+    assert report.total > 50
     for name in ON_A_CONNECTION:
         assert ours.by_name.get(name, 0) == its.by_name.get(name, 0), (name, ours, its)
     # What sleeps while strace comes and goes is begun again by that, and the kernel counts it anew.
