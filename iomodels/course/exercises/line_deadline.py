@@ -48,6 +48,10 @@ NEWCOMER = (
     "a client is hung up on for a line that another one had begun: that one had left, and its"
     " number came back; when a connection is closed, forget its deadline"
 )
+TOO_BUSY = (
+    "this machine has so much else to do that the client's bytes come too late, and nothing can be"
+    " told about your server: run the cell again"
+)
 SPINS = (
     "wakes again and again, though nothing has happened and nothing is due: the timeout of"
     " `epoll.poll` is in seconds, and the deadline of one who is gone must be forgotten"
@@ -175,24 +179,31 @@ def half_a_line(serve: Serve) -> None:
 
 def a_slow_loris(serve: Serve) -> None:
     """a byte comes every 40 ms, and no end of the line"""
+    gap = 0.0  # the longest between two bytes
 
     def script(call: Call) -> None:
-        ann = call()
-        began = time.monotonic()
-        while (took := time.monotonic() - began) < PATIENCE:
+        nonlocal gap
+        ann, gone = call(), False
+        began = last = time.monotonic()
+        while not gone and last - began < PATIENCE:
             try:
                 ann.sock.sendall(b"x")
+                gone = ann.is_hung_up(0.04)
             except ConnectionError:
-                break
-            if ann.is_hung_up(0.04):
-                took = time.monotonic() - began
-                break
-        else:
+                gone = True
+            gap, last = max(gap, time.monotonic() - last), time.monotonic()
+        if not gone:
             raise Wrong(MOVED)
-        if took < LIMIT:
-            raise Wrong(f"hangs up after {took:.2f} s, and a line has {LIMIT:g} s")
+        if last - began < LIMIT:
+            raise Wrong(f"hangs up after {last - began:.2f} s, and a line has {LIMIT:g} s")
 
-    try_it(serve, 1, script)
+    for _ in range(3):
+        gap = 0.0
+        try_it(serve, 1, script)
+        if gap < LIMIT:
+            return
+    # One who counts from the last byte would have hung up too: nothing has been shown.
+    raise Wrong(TOO_BUSY)
 
 
 def silence_between_lines(serve: Serve) -> None:
