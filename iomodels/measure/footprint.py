@@ -63,7 +63,7 @@ def footprint(pid: int) -> Footprint:
 
 
 def of_process(pid: int) -> Footprint:
-    """Look at one process. Raises ProcessLookupError when it has ended."""
+    """Look at one process. Raises ProcessLookupError when it has ended, or FileNotFoundError."""
     status = sizes(f"/proc/{pid}/status")
     rollup = sizes(f"/proc/{pid}/smaps_rollup")
     if "VmSize" not in status:  # nobody has waited for it yet, but its memory is gone

@@ -20,8 +20,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from iomodels.kernel import Kernel
+from iomodels.kernel import Kernel, Poller
+
+if TYPE_CHECKING:
+    from iomodels.servers.connections import Connections
 
 NOBODY, FULL, STOPPED = -1, -2, -3  # no fd is negative
 
@@ -55,3 +59,26 @@ def accept_all(kernel: Kernel, listener: int, newcomer: Callable[[int], None]) -
             return fd
         newcomer(fd)
     return NOBODY
+
+
+def mind_listener(
+    verdict: int,
+    event: int,
+    listener: int,
+    listens_for: int,
+    poller: Poller,
+    connections: Connections,
+) -> bool:
+    """Watch the listener, or for a while do not; return True when it was shut down.
+
+    Off the list and on again, for to modify it would not do: poll(2) reports a shutdown (POLLHUP)
+    of an fd that it is to watch for nothing, and an exclusive one cannot be modified (man 2
+    epoll_ctl, EPOLLEXCLUSIVE).
+    """
+    if verdict in (STOPPED, FULL):
+        connections.unwatch(listener)
+    if verdict == FULL:
+        connections.pause(listener, PAUSE)
+    elif verdict != STOPPED and not event:  # the pause is over
+        poller.register(listener, listens_for)
+    return verdict == STOPPED

@@ -35,7 +35,7 @@ from select import EPOLLET, EPOLLIN, EPOLLOUT
 
 from iomodels.apps import App
 from iomodels.kernel import EpollPoller, Kernel
-from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept_all
+from iomodels.servers.accepting import accept_all, mind_listener
 from iomodels.servers.connections import GONE, MORE, Connections
 
 log = logging.getLogger(__name__)
@@ -136,27 +136,6 @@ def edge_triggered(
             if ready(fd) != MORE:
                 hot.discard(fd)
         connections.deliver()  # there is always an edge to come for those who must wait
-
-
-def mind_listener(
-    verdict: int,
-    event: int,
-    listener: int,
-    listens_for: int,
-    epoll: EpollPoller,
-    connections: Connections,
-) -> bool:
-    """Watch the listener, or for a while do not; return True when it was shut down.
-
-    Off and on the list, for an exclusive one cannot be modified (man 2 epoll_ctl, EPOLLEXCLUSIVE).
-    """
-    if verdict in (STOPPED, FULL):
-        connections.unwatch(listener)
-    if verdict == FULL:
-        connections.pause(listener, PAUSE)
-    elif verdict != STOPPED and not event:  # the pause is over
-        epoll.register(listener, listens_for)
-    return verdict == STOPPED
 
 
 def register(epoll: EpollPoller, fd: int, events: int, connections: Connections) -> None:

@@ -17,7 +17,7 @@ from select import POLLIN, POLLOUT
 
 from iomodels.apps import App
 from iomodels.kernel import Kernel
-from iomodels.servers.accepting import FULL, PAUSE, STOPPED, accept_all
+from iomodels.servers.accepting import accept_all, mind_listener
 from iomodels.servers.connections import GONE, Connections
 
 
@@ -46,15 +46,9 @@ def serve(listener: int, app: App, kernel: Kernel) -> None:
             for fd, event in events:
                 if fd == listener:
                     verdict = accept_all(kernel, listener, newcomer)
-                    if verdict in (FULL, STOPPED):
-                        unwatch(listener)
-                    if verdict == FULL:
-                        connections.pause(listener, PAUSE)
-                    elif verdict == STOPPED:
+                    if mind_listener(verdict, event, listener, POLLIN, watched, connections):
                         for blocked in connections.stop():
                             watched.modify(blocked, POLLOUT)
-                    elif not event:  # the pause is over
-                        watched.register(listener, POLLIN)
                     continue
                 outcome = connections.ready(fd)
                 if outcome != GONE:

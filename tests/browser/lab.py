@@ -224,9 +224,12 @@ def run_all(page: Page) -> list[str]:
                 .filter((output) => output.output_type === "error")
                 .map((output) => `cell ${n}: ${output.ename}: ${output.evalue}`))"""
     )
-    # A widget which cannot be shown is an error, too, though no cell failed.
-    errors += page.locator("text=/Error displaying widget/").all_inner_texts()
-    return errors
+    return errors + broken_widgets(page)  # that is an error, too, though no cell failed
+
+
+def broken_widgets(page: Page) -> list[str]:
+    """What JupyterLab says in the place of each widget that it cannot show."""
+    return page.locator("text=/Error displaying widget|model not found/").all_inner_texts()
 
 
 def theme(page: Page, dark: bool) -> None:
