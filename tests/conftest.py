@@ -26,8 +26,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# They take a minute or more. A file is for one process, and the last one should not run alone.
-LONG = {"test_recordings", "test_wrong_answers", "test_load", "test_copies", "test_nbgrader"}
+# They take a minute or more. A file is for one process, and the last ones should not run alone.
+LONG = {
+    "test_recordings", "test_wrong_answers", "test_load", "test_copies", "test_nbgrader",
+    "test_matrix", "test_clients", "test_meter", "test_command_line", "test_memory", "test_servers",
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
