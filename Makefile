@@ -61,7 +61,12 @@ lab: $(STAMP)
 
 # The unit tests in the order of the files, in which those that take long come first
 # (tests/conftest.py); the notebooks from the last one, for the later ones take longer.
-test: lint
+#
+# mypy keeps one CPU busy. Another one compiles meanwhile what the tests import, Python and numba,
+# so that it is not done by each of pytest's processes.
+test: $(STAMP)
+	@$(RUN) -m pytest --collect-only -qq >/dev/null 2>&1 & \
+	$(MAKE) --no-print-directory lint; status=$$?; wait; exit $$status
 	@echo "Running the unit tests ($(WORKERS) at a time)"
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 ifneq ($(NOTEBOOKS),)
@@ -113,8 +118,10 @@ $(STAMP): again
 endif
 endif
 
-# The optional packages come second and as ready-made wheels only: what this machine cannot have is
-# named in one line, and the course says where it does without.
+# The optional packages come as ready-made wheels only. Where all of them cannot be had at once, each
+# is asked for alone: what this machine cannot have is named in one line, and the course says where
+# it does without. pip would compile with one CPU; compileall does with all, and what cannot be
+# compiled (examples in old Python) is nothing to us.
 # The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
 # again writes the full path of .venv's Python into it, so that no other one is run by mistake.
 # The settings: no news, no looking for updates; the course talks to this machine alone. nbgrader's
@@ -130,16 +137,16 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	    "Add it, on Debian and Ubuntu by: apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV) with $$("$(PYTHON)" -V)"
 	@"$(PYTHON)" -m venv $(CLEAR) $(VENV)
-	@echo "Installing the locked packages (a minute or two)"
-	@$(PIP) install -qq -e '.[lab,test]'
-	@echo "Installing the optional packages"
-	@optional=$$($(RUN) -c 'import tomllib; \
-	    extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
-	    print(*(p.split(";")[0] for e in "fast uring go peers".split() for p in extras[e]))'); \
-	install() { $(PIP) install -qq --only-binary=:all: "$$@" 2>/dev/null; }; \
-	install $$optional || for package in $$optional; do \
-	    install $$package || echo "Not available here, and done without: $$package"; \
-	done
+	@echo "Installing the locked packages (a minute)"
+	@install() { $(PIP) install -qq --no-compile "$$@"; }; \
+	optional() { install --only-binary=:all: "$$@" 2>/dev/null; }; \
+	optional -e '.[lab,test,fast,uring,go,peers]' || { install -e '.[lab,test]' && \
+	    for package in $$($(RUN) -c 'import tomllib; \
+	        extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	        print(*(p.split(";")[0] for e in "fast uring go peers".split() for p in extras[e]))'); do \
+	        optional $$package || echo "Not available here, and done without: $$package"; \
+	    done; }
+	@$(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
 	@$(RUN) -m ipykernel install --sys-prefix >/dev/null
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification":' \

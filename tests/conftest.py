@@ -33,6 +33,19 @@ LONG = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """A file is for one process, and the browser's for two: each starts a Chromium and its labs."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder, _, name = nodeid.partition("::")[0].rpartition("/")
+            return f"{folder} {name < 'test_m'}" if folder.endswith("browser") else folder + name
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the browser's tests first, then those of other files that take long.
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Recording:
 
     def as_dict(self) -> dict[str, Any]:
         """The recording as JSON has it."""
-        found = asdict(self)
+        found = dict(vars(self))
         return {"format": found.pop("format"), **found}
 
     def to_json(self) -> str:

@@ -8,15 +8,16 @@ and nbval runs the cells of all; with IOMODELS_LONG=1 all are run here as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.lab import Lab, broken_widgets, jupyter_lab, run_all
+from tests.browser.conftest import Desk
+from tests.browser.lab import Lab, broken_widgets, run_all
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 LIVE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "10", "13")]
 CARD = ".jp-NotebookPanel:not(.lm-mod-hidden) .io-card"
 
@@ -26,14 +27,15 @@ def name(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def lab(chromium: Browser) -> Iterator[Lab]:
-    with jupyter_lab(NOTEBOOKS[0].parent) as running:
-        yield running
+def lab(desk: Desk) -> Lab:
+    """The JupyterLab of the other tests, in whose folder the lessons are as well."""
+    (desk.folder / FOLDER.name).symlink_to(FOLDER)
+    return desk.lab
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name)
 def test_it_is_shown_as_it_is_stored(notebook: Path, lab: Lab, page: Page) -> None:
-    lab.open(page, notebook.name)
+    lab.open(page, f"{FOLDER.name}/{notebook.name}")
     expect(page.locator(CARD).first).to_be_attached()
     assert broken_widgets(page) == []
 
@@ -43,7 +45,7 @@ def test_it_is_shown_as_it_is_stored(notebook: Path, lab: Lab, page: Page) -> No
 )
 def test_it_runs_from_top_to_bottom(notebook: Path, lab: Lab, page: Page) -> None:
     before = notebook.read_bytes()
-    lab.open(page, notebook.name)
+    lab.open(page, f"{FOLDER.name}/{notebook.name}")
     assert run_all(page) == []
     expect(page.locator(CARD).first).to_be_attached()
     assert notebook.read_bytes() == before

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import random
+import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +28,86 @@ WITHIN = 60.0  # seconds for a whole crowd: a test that takes longer hangs
 MULTIPLEXING = [name for name in MODELS if name not in ("blocking", "threads", "processes")]
 
 
+class Child:
+    """The process of a server. It is not ours but the nursery's, which tells how it has ended."""
+
+    def __init__(self, order: dict[str, Any], resets: int) -> None:
+        self.stdout, write_end = os.pipe()
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
+        fds = [write_end, self.stderr.fileno(), resets]
+        self.pid = nursery(json.dumps(order), fds)
+        os.close(write_end)
+        self.handle = os.pidfd_open(self.pid)  # until somebody asks how it has ended, it is there
+        self.status: int | None = None
+
+    def send_signal(self, number: int) -> None:
+        signal.pidfd_send_signal(self.handle, number)
+
+    def said(self, until: bytes = b"", within: float = WITHIN) -> bytes:
+        """Its stdout, to the end or until it ends so. Raises TimeoutError."""
+        said, ready = b"", select.poll()
+        ready.register(self.stdout, select.POLLIN)
+        while not (until and said.endswith(until)):
+            if not ready.poll(within * 1000):
+                raise TimeoutError(f"process {self.pid}, or a child of it, still runs")
+            data = os.read(self.stdout, 65536)
+            if not data:
+                break
+            said += data
+        return said
+
+    def wait(self) -> int:
+        """How it has ended, once it has: its status, or the negative number of a signal."""
+        if self.status is None:
+            self.status = nursery(str(self.pid))
+        return self.status
+
+    def log(self) -> str:
+        """Its stderr, when it has ended."""
+        self.stderr.seek(0)
+        return self.stderr.read().decode()
+
+    def close(self) -> None:
+        if self.status is None:
+            self.send_signal(signal.SIGKILL)
+            self.wait()
+        os.close(self.handle)
+        os.close(self.stdout)
+        self.stderr.close()
+
+
+ONE_ORDER_AT_A_TIME = threading.Lock()
+
+
+def nursery(order: str, fds: Iterable[int] = ()) -> int:
+    """Send an order to the process that has the servers for children (child.py)."""
+    with ONE_ORDER_AT_A_TIME:
+        channel = channel_to_nursery()
+        socket.send_fds(channel, [order.encode()], list(fds))
+        return int(channel.recv(100))
+
+
+@functools.cache
+def channel_to_nursery() -> socket.socket:
+    """Start the nursery. It ends when this process does, and the channel with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.servers.child", str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
+    theirs.close()
+
+    @atexit.register
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    return ours
+
+
 @dataclass
 class Running:
     """A server in a child: where it listens, whom it has reset, and its last words."""
 
-    process: subprocess.Popen[bytes]
+    process: Child
     address: tuple[str, int]
     resets: int  # the end of a pipe from which to read the ports
     left: list[str] = field(default_factory=list)
@@ -50,14 +130,14 @@ class Running:
 
     def stop(self, with_signal: int = signal.SIGTERM) -> None:
         """Ask it to end, and check that it does so cleanly: status 0, no fd and no thread left."""
-        if self.process.returncode is not None:
+        if self.process.status is not None:
             return  # it was stopped, and checked, before
         self.process.send_signal(with_signal)
-        out, err = self.process.communicate(timeout=20)
-        self.log = err.decode()
-        assert self.process.returncode == 0, self.log
+        said = self.process.said(within=20)
+        status, self.log = self.process.wait(), self.process.log()
+        assert status == 0, self.log
         assert "Traceback" not in self.log, self.log
-        for name, value in json.loads(out).items():
+        for name, value in json.loads(said).items():
             setattr(self, name, value)
         assert self.left == []
         assert self.threads == []
@@ -80,29 +160,22 @@ def running(
     With `timeouts`, it serves a WebSocket echo that has these. The app "unruly" is in unruly.py.
     `send_buffer` is the size of its sockets' send buffers, else the kernel's to choose.
     """
-    read_end, write_end = os.pipe()
     order = {
-        "model": model, "faults": faults or {}, "seed": seed, "resets": write_end, "limit": limit,
-        "app_name": app, "timeouts": timeouts or {}, "backlog": backlog,
-        "send_buffer": send_buffer,
+        "model": model, "faults": faults or {}, "seed": seed, "limit": limit, "app_name": app,
+        "timeouts": timeouts or {}, "backlog": backlog, "send_buffer": send_buffer,
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.servers.child", json.dumps(order)],
-        pass_fds=[write_end], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    resets, write_end = os.pipe()
+    process = Child(order, write_end)
     os.close(write_end)
     try:
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line, process.communicate()[1].decode()
-        server = Running(process, tuple(json.loads(line)[:2]), read_end)
+        line = process.said(until=b"\n")
+        assert line, process.log()
+        server = Running(process, tuple(json.loads(line)[:2]), resets)
         yield server
         server.stop()
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-        os.close(read_end)
+        process.close()
+        os.close(resets)
 
 
 # --- the crowd ---

@@ -216,7 +216,7 @@ def test_a_signal_as_clients_leave_ends_a_server_without_a_complaint(model: str)
         with running(model) as server:
             clients = [connect(server) for _ in range(8)]
             assert echoes(clients[0], b"hello")
-            server.process.terminate()
+            server.process.send_signal(signal.SIGTERM)
             for client in clients:
                 client.close()
             server.stop(0)  # no second signal

@@ -438,7 +438,7 @@ async def see_the_end(server: Running, one_at_a_time: bool) -> dict[str, Outcome
         await half.send(request()[:60])
         if others:
             await others[-1].send(HELLO[:7])
-        server.process.terminate()
+        server.process.send_signal(signal.SIGTERM)
         os.kill(server.pid, signal.SIGCONT)
         see = {ASKED: hears_1001(asks, ECHOED), ENDS: ends(server)}
         if others:
