@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -102,20 +103,25 @@ def forked(channel: socket.socket, order: dict[str, Any], fds: list[int]) -> int
 
 
 def main(channel: socket.socket) -> None:
-    """Do as ordered until the other end is closed."""
+    """Do as ordered until the other end is closed; then none is left."""
+    alive = set()
     while True:
         data, fds, _, _ = socket.recv_fds(channel, 65536, 3)
         if not data:
-            return
+            break
         order = json.loads(data)
         if isinstance(order, int):
             _, status = os.waitpid(order, 0)
+            alive.discard(order)
             answer = os.waitstatus_to_exitcode(status)
         else:
             answer = forked(channel, order, list(fds))
+            alive.add(answer)
         for fd in fds:
             os.close(fd)
         channel.send(str(answer).encode())
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
