@@ -26,11 +26,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# They take a minute or more. A file is for one process, and the last ones should not run alone.
-LONG = {
-    "test_recordings", "test_wrong_answers", "test_load", "test_copies", "test_nbgrader",
-    "test_matrix", "test_clients", "test_meter", "test_command_line", "test_memory", "test_servers",
-}  # fmt: skip
+# They take a minute or more, the first ones most. A file is for one process, and the last one
+# should not run alone.
+LONG = (
+    "test_recordings", "test_wrong_answers", "test_matrix", "test_copies", "test_clients",
+    "test_servers", "test_load", "test_command_line", "test_meter", "test_nbgrader", "test_memory",
+    "test_crowds", "test_project",
+)  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,7 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
 
     def place(item: pytest.Item) -> int:
-        return 0 if item.path.parent.name == "browser" else 1 if item.path.stem in LONG else 2
+        if item.path.parent.name == "browser":
+            return -1
+        return LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG)
 
     items.sort(key=place)
     absent = {model: reason for model in MODELS if (reason := missing(model))}
