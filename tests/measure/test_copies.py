@@ -356,7 +356,7 @@ def test_what_strace_makes_the_server_do_is_not_counted(monkeypatch: pytest.Monk
     monkeypatch.setattr(copies, "calls_by_name", by_strace)
     cost = cost_of("epoll", connections=50, seconds=0.5)
     assert cost.calls.source == "strace"
-    assert cost.voluntary < 0.5 < sum(cost.calls_per_message.values())
+    assert cost.voluntary < 1.5 < sum(cost.calls_per_message.values())  # a stop at each call
 
 
 @pytest.mark.usefixtures("perf")
