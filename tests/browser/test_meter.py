@@ -204,8 +204,8 @@ def test_it_fits_and_follows_the_theme(desk: Desk, page: Page, dark: bool) -> No
         assert needed <= wide, width
         for tile in card.locator(".tile").all():
             assert tile.evaluate("(e) => e.scrollWidth <= e.clientWidth"), width
-    light = card.evaluate("(e) => parseInt(getComputedStyle(e).color.match(/[0-9]+/)[0])")
-    assert (light > 128) == dark
+        light = card.evaluate("(e) => parseInt(getComputedStyle(e).color.match(/[0-9]+/)[0])")
+        assert (light > 128) == dark
 
 
 def test_a_stored_notebook_reads_well_and_is_the_same_when_run_again(

@@ -249,6 +249,14 @@ def test_a_table_of_strace_is_read() -> None:
     assert read_table("") == {}
 
 
+def until_asleep(pid: int) -> None:
+    """Wait until a process sleeps: just after it was let go, it may still be running."""
+    end = time.monotonic() + 10
+    while (status := psutil.Process(pid).status()) != psutil.STATUS_SLEEPING:
+        assert time.monotonic() < end, status
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("strace")
 def test_no_process_and_no_descriptor_is_left_of_either() -> None:
     before = len(os.listdir("/proc/self/fd"))
@@ -261,9 +269,8 @@ def test_no_process_and_no_descriptor_is_left_of_either() -> None:
                     way(sleeper.pid),
                 ):
                     raise KeyboardInterrupt
-            status = psutil.Process(sleeper.pid).status()
             assert [child.name() for child in psutil.Process().children()].count("strace") == 0
-            assert status not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+            until_asleep(sleeper.pid)  # not stopped
         finally:
             sleeper.send_signal(signal.SIGKILL)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -356,7 +363,8 @@ def test_what_strace_makes_the_server_do_is_not_counted(monkeypatch: pytest.Monk
     monkeypatch.setattr(copies, "calls_by_name", by_strace)
     cost = cost_of("epoll", connections=50, seconds=0.5)
     assert cost.calls.source == "strace"
-    assert cost.voluntary < 1.5 < sum(cost.calls_per_message.values())  # a stop at each call
+    most = 0.5 if FAST else 1.5  # plain clients: see above; strace stops a server at each call
+    assert cost.voluntary < most < sum(cost.calls_per_message.values())
 
 
 @pytest.mark.usefixtures("perf")
