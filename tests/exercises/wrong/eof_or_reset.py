@@ -28,7 +28,7 @@ def fetch(address, request):
     return b"".join(parts)
 
 
-# %% one recv: the server has sent 9 bytes, and your function returns 1 bytes
+# %% one recv: comes in pieces: the server has sent 9 bytes, and your function returns
 def fetch(address, request):
     with socket.create_connection(address) as sock:
         try:
