@@ -13,6 +13,7 @@ import os
 import re
 import select
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -23,9 +24,11 @@ import pytest
 
 from iomodels.course import project
 from iomodels.course.project import board, model, score, score_of_go, score_of_model
+from iomodels.course.project.host import hosting
 from iomodels.course.project.scores import Score, ScoreFailed, against_connected, machine
 from iomodels.course.project.stages import STAGES
 from iomodels.course.project.tester import tried
+from iomodels.course.project.users import UPGRADE, User, frame, room
 from iomodels.measure import gopeer
 from iomodels.measure.limits import sized
 from iomodels.websocket import TEXT, Handshake, encode
@@ -56,6 +59,25 @@ def test_a_right_server_passes_all_stages(name: str) -> None:
     assert report.failing == 0
     assert report.passed == report.tests == sum(len(stage.tests) for stage in STAGES)
     assert report.summary() == f"All {report.tests} tests pass."
+
+
+def test_who_was_told_goodbye_is_hung_up_on_in_time_whatever_it_goes_on_sending() -> None:
+    with (
+        hosting(reference(), patience=0.3, send_buffer=4096) as server,
+        room(server, "Ann") as (ann,),
+        contextlib.closing(User(server, "Bob", receive_buffer=4096)) as bob,
+    ):
+        bob.send(UPGRADE + frame("Bob"))
+        ann.expect("* Bob has come", "Bob had come in")
+        for _ in range(10):  # Bob does not read: what he is told waits in the server
+            ann.say("x" * 4000)
+            ann.expect("Ann: " + "x" * 4000, "Ann had spoken")
+        bob.send(encode(TEXT, b"no mask"))
+        with pytest.raises(ConnectionError):
+            for _ in range(100):  # each is against the rules, and none is a new beginning
+                bob.sock.send(encode(TEXT, b"no mask"))
+                time.sleep(0.05)
+        ann.expect("* Bob has gone", "Bob had been told goodbye, and did not read it")
 
 
 def answers_nobody(listener: socket.socket, patience: float) -> None:

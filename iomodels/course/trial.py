@@ -51,6 +51,7 @@ Case = Callable[..., None]
 
 PRINTED = 2000  # characters of what a case prints that are kept
 ANSWERS_WITHIN = 0.5  # seconds that a child has to say where it is, before it is killed
+MOMENT = 0.1  # seconds in which an exception, once it has closed its sockets, comes out
 MEMORY = 4 << 30  # bytes that a case may take: a runaway list ends as MemoryError
 # At the deadline the parent sends it, and the child says in which line it is. A signal that no
 # lesson uses.
@@ -495,19 +496,22 @@ def within(seconds: float, words: str) -> Iterator[None]:
 def playing(script: Callable[..., None], *arguments: Any) -> Iterator[None]:
     """Call `script(*arguments)` in a thread beside the block: the other side of a connection.
 
-    What the script raises ends the case, at once: it may be that the learner's code would wait for
-    ever for what the script has not done. When the block has ended, the script is waited for.
+    What the script raises ends the case: it may be that the learner's code would wait for ever for
+    what the script has not done. But when the block raises too, within a moment, that is told: an
+    exception that comes out of the learner's code closes its sockets, and the script has only seen
+    them close. When the block has ended, the script is waited for.
     """
     link = own_link
     if link is None:
         raise RuntimeError("playing() is for a case that check() runs")
 
-    failed = False
+    failed, over = False, threading.Event()
 
     def run() -> None:
         try:
             script(*arguments)
         except BaseException as error:
+            over.wait(MOMENT)
             if not failed:
                 _tell_of(link, error)
 
@@ -518,4 +522,6 @@ def playing(script: Callable[..., None], *arguments: Any) -> Iterator[None]:
     except BaseException:  # this is what will be told, and not what the script makes of it
         failed = True
         raise
+    finally:
+        over.set()
     thread.join()

@@ -262,6 +262,24 @@ def test_what_the_block_finds_wrong_comes_before_what_the_script_makes_of_it() -
     assert trial(case, (stub,), 20).problem == "the block"
 
 
+def test_an_exception_that_closes_the_sockets_is_told_and_not_that_they_were_closed() -> None:
+    def closes_and_raises(sock: socket.socket) -> None:
+        with sock:
+            sock.shutdown(socket.SHUT_RDWR)
+            time.sleep(0.02)  # the other side has the time to see it
+            raise ValueError("of its own")
+
+    def case(answer: Callable[[socket.socket], None]) -> None:
+        def script() -> None:
+            if not peer.recv(1):
+                raise Wrong("the connection was closed")
+
+        with connection() as (sock, peer), playing(script):
+            answer(sock)
+
+    assert "ValueError: of its own" in trial(case, (closes_and_raises,), 20.0).problem
+
+
 def test_a_client_that_never_comes_is_not_waited_for() -> None:
     def case(answer: Answer) -> None:
         with server(lambda client: None):

@@ -5,8 +5,9 @@
 It accepts from `listener`, sends back to each client what that client sends, and returns when so
 many clients have come and gone. Listener and connections are watched with EPOLLET: an event comes
 once. So it accepts until EAGAIN, reads until EAGAIN or the end, keeps what `send` did not take, and
-goes on with that when there is room. A client that ends its stream gets what it is owed, and then
-the end. No client keeps another one waiting. The listener is the caller's; all else `serve` closes.
+goes on with that when there is room. While there is nothing to do, it sleeps. A client that ends
+its stream gets what it is owed, and then the end. No client keeps another one waiting. The listener
+is the caller's; all else `serve` closes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from select import EPOLLET
 from socket import SHUT_WR, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, create_server, socket
 from termios import TIOCOUTQ
 
 from iomodels.course.cases import Wrong, playing, unread, until, within
+from iomodels.course.wakes import Wakes
+from iomodels.kernel.descriptors import descriptors
 from iomodels.kernel.recording import count, queues_of
 
 Serve = Callable[[socket, int], None]
@@ -37,6 +41,14 @@ CLOSED = (
 KEPT_WAITING = (
     "a client that does not read keeps another one waiting: when `send` says EAGAIN, keep the rest,"
     " and go on with the others until EPOLLOUT comes"
+)
+LEVEL = (
+    "is watched without EPOLLET: the kernel goes on telling you of it, which hides what is not"
+    " drained"
+)
+SPINS = (
+    "a client is there and silent, and your loop wakes again and again: let `epoll.poll` sleep"
+    " without a timeout; with EPOLLET it is no matter that EPOLLOUT is asked for"
 )
 
 
@@ -136,6 +148,39 @@ def two_messages(serve: Serve) -> None:
         serve(listener, 1)
 
 
+def watched_and_silent(serve: Serve) -> None:
+    """a client is connected and says nothing"""
+    wakes = Wakes("epoll.poll")
+    before = {descriptor.fd for descriptor in descriptors()}
+
+    def interest() -> dict[int, int]:
+        """What the epolls of `serve` watch: descriptor and events."""
+        epolls = [each for each in descriptors() if each.fd not in before and each.interest]
+        return dict(entry for epoll in epolls for entry in epoll.interest)
+
+    def script(listener: socket, client: socket) -> None:
+        expect_word(client, b"hello", "the client has sent a word, and it does not come back")
+        until(
+            lambda: listener.fileno() in interest() and len(interest()) > 1,
+            "the listener and the connection are not both on the interest list of an epoll",
+        )
+        for fd, events in interest().items():
+            if not events & EPOLLET:
+                what = "the listener" if fd == listener.fileno() else "the connection"
+                raise Wrong(f"{what} {LEVEL}")
+        if wakes.in_vain():
+            raise Wrong(SPINS)
+        leave(client)
+
+    with (
+        clients(1) as (listener, [client]),
+        playing(script, listener, client),
+        within(4, NOT_OVER),
+        wakes,
+    ):
+        serve(listener, 1)
+
+
 def more_than_one_read_takes(serve: Serve) -> None:
     """30,000 bytes have come before your loop first looks"""
     data = random.Random(7).randbytes(30_000)
@@ -224,8 +269,8 @@ def expect_all(slow: socket, data: bytes) -> None:
     sent, came = f"{len(data):,}", f"{len(got):,}"
     if got != data[: len(got)]:
         raise Wrong(
-            f"bytes are missing in the middle of what comes back, {came} of {sent}: what `send` did"
-            " not take must go before anything else; it returns how many bytes it took"
+            f"what comes back is not what was sent, {came} of {sent} bytes: what `send` did not"
+            " take must go before anything else; it returns how many it took, `sendall` does not"
         )
     if len(got) == len(data) and is_over(slow):
         return
@@ -244,6 +289,7 @@ def expect_all(slow: socket, data: bytes) -> None:
 
 CASES = (
     two_messages,
+    watched_and_silent,
     more_than_one_read_takes,
     the_end_comes_along,
     three_clients,

@@ -609,3 +609,76 @@ def has_gone(sock, owed):
         return False
     except OSError:
         return True
+
+
+# %% level-triggered: the listener is watched without EPOLLET
+def serve(listener, clients):
+    listener.setblocking(False)
+    talks = {}
+    with select.epoll() as epoll:
+        epoll.register(listener, select.EPOLLIN)
+        while clients:
+            for fd, _ in epoll.poll():
+                if fd == listener.fileno():
+                    sock, _ = listener.accept()
+                    sock.setblocking(False)
+                    talks[sock.fileno()] = sock, bytearray()
+                    epoll.register(sock, select.EPOLLIN)
+                elif has_gone(*talks[fd]):
+                    talks.pop(fd)[0].close()
+                    clients -= 1
+                elif fd in talks:
+                    epoll.modify(fd, select.EPOLLOUT if talks[fd][1] else select.EPOLLIN)
+
+
+def has_gone(sock, owed):
+    try:
+        if not owed:
+            data = sock.recv(4096)
+            if not data:
+                return True
+            owed += data
+        del owed[: sock.send(owed)]
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+# %% asks without sleeping: let `epoll.poll` sleep without a timeout
+def serve(listener, clients):
+    listener.setblocking(False)
+    talks = {}
+    with select.epoll() as epoll:
+        epoll.register(listener, select.EPOLLIN | select.EPOLLET)
+        while clients:
+            for fd, _ in epoll.poll(0):
+                if fd == listener.fileno():
+                    accept_all(listener, talks, epoll)
+                elif has_gone(*talks[fd]):
+                    talks.pop(fd)[0].close()
+                    clients -= 1
+
+
+def accept_all(listener, talks, epoll):
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock, _ = listener.accept()
+            sock.setblocking(False)
+            talks[sock.fileno()] = sock, bytearray()
+            epoll.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+
+
+def has_gone(sock, owed):
+    try:
+        while True:
+            while owed:
+                del owed[: sock.send(owed)]
+            data = sock.recv(4096)
+            if not data:
+                return True
+            owed += data
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -395,3 +395,29 @@ def read_all(fds, seconds):
             if not bits & select.POLLNVAL:
                 os.close(fd)
     return results | dict.fromkeys(heard, TimeoutError())
+
+
+# %% all the time anew after each word: then nothing, and 1 s is given: its time is up
+def read_all(fds, seconds):
+    poller, heard, results = select.poll(), {}, {}
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+        heard[fd] = b""
+    deadline = time.monotonic() + seconds
+    while heard and time.monotonic() < deadline:
+        for fd, bits in poller.poll(1000 * seconds):
+            try:
+                if data := os.read(fd, 65536):
+                    heard[fd] += data
+                    continue
+                results[fd] = heard[fd]
+            except OSError as error:
+                results[fd] = error
+            del heard[fd]
+            poller.unregister(fd)
+            if not bits & select.POLLNVAL:
+                os.close(fd)
+    for fd in heard:
+        results[fd] = TimeoutError()
+        os.close(fd)
+    return results
