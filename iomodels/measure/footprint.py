@@ -68,7 +68,7 @@ def of_process(pid: int) -> Footprint:
     rollup = sizes(f"/proc/{pid}/smaps_rollup")
     if "VmSize" not in status:  # nobody has waited for it yet, but its memory is gone
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-    anonymous = rollup.get("Pss_Anon", rollup["Anonymous"])  # before Linux 5.4 there is no Pss_Anon
+    anonymous = rollup.get("Pss_Anon", rollup["Anonymous"])  # before Linux 5.3 there is no Pss_Anon
     return Footprint(
         anonymous + rollup.get("SwapPss", 0),
         status["VmSize"],

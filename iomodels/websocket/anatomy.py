@@ -187,7 +187,7 @@ def take_apart(data: bytes, start: int, sides: tuple[Side, Side]) -> Frame:
     first = data[start]
     opcode, final, control = first & 0x0F, bool(first & FIN), bool(first & CLOSE)
     name = NAMES.get(opcode, "not defined")
-    part(start, 0, 1, "FIN", meaning_of_fin(opcode, final), "5.2" if control else "5.4")
+    part(start, 0, 1, "FIN", meaning_of_fin(opcode, final), "5.5" if control else "5.4")
     for number in (1, 2, 3):
         set_ = first >> (7 - number) & 1
         part(start, number, 1, f"RSV{number}", "see below" if set_ else "no extension")
@@ -268,12 +268,13 @@ def take_apart(data: bytes, start: int, sides: tuple[Side, Side]) -> Frame:
     elif not control and side.kind == TEXT and not side.compressed:
         text_payload(frame, side, at, payload, final and not frame.missing)
     elif payload:
-        meaning = {PING: "the pong brings it back", PONG: "what the ping brought"}.get(opcode)
+        meaning, section = {
+            PING: ("the pong brings it back", "5.5.3"),
+            PONG: ("what the ping brought", "5.5.3"),
+        }.get(opcode, ("any bytes", "5.6"))
         if not control and side.compressed:
             meaning = "compressed, if that was agreed on (RFC 7692)"
-        frame.parts.append(
-            Part(at, 0, 8 * len(payload), "payload", "", payload, meaning or "any bytes", "5.6")
-        )
+        frame.parts.append(Part(at, 0, 8 * len(payload), "payload", "", payload, meaning, section))
     if final and not control:
         side.kind, side.split = 0, b""
     frame.broken.sort(key=lambda broken: broken.at)
@@ -336,7 +337,7 @@ def text_payload(frame: Frame, side: Side, at: int, piece: bytes, final: bool) -
             notes.append("not UTF-8")
             rule = "text ends inside a character"
             if bad < len(text):
-                rule = f"text is not UTF-8 at byte {text[bad]:#04x}"
+                rule = f"text is not UTF-8: byte {text[bad]:#04x}"
             where = at - before + min(bad, len(text) - 1)
             frame.broken.append(Broken(where, rule, "8.1", CloseCode.INVALID_PAYLOAD))
         else:

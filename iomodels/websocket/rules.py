@@ -86,7 +86,7 @@ def check_piece(split: bytes, piece: memoryview, final: bool) -> bytes:
 
 def not_utf8(byte: int) -> ProtocolError:
     """Return what to raise for a text that goes wrong at this byte."""
-    return ProtocolError(CloseCode.INVALID_PAYLOAD, f"text is not UTF-8 at byte {byte:#04x}")
+    return ProtocolError(CloseCode.INVALID_PAYLOAD, f"text is not UTF-8: byte {byte:#04x}")
 
 
 class Unfinished:

@@ -76,7 +76,7 @@ class Scene:
         several = len({f["fd"] for f in listeners}) > 1
         known = {
             "listener": f"listener {fd}" if several else "the listener",
-            "socket": f"a pipe to itself ({fd})",
+            "socket": f"a socket pair to itself ({fd})",
         }
         return known.get(what, f"descriptor {fd}")
 
