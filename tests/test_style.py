@@ -113,6 +113,10 @@ def test_code_in_a_text_is_code_and_markup_is_not() -> None:
     assert style.inline("`a<b` & <b>") == "<code>a&lt;b</code> &amp; &lt;b&gt;"
 
 
+def test_a_sentence_breaks_before_no_percent_sign() -> None:
+    assert "measured 1.06: 6\N{NO-BREAK SPACE}% more" in style.sentence("measured 1.06: 6 % more")
+
+
 def pictures(html: str) -> list[tuple[str, str, ElementTree.Element]]:
     """Class, alt text and drawing of each picture in a page."""
     return [

@@ -147,7 +147,7 @@ class Curves:
         what = "fds" if self.against == "fds" else "ready fds"
         sentence = (
             f"{way}: {last.seconds * 1e6:,.1f} µs with {self.size(last):,} {what}; ten times the "
-            f"{what}, {self.ratio(way):.1f} times the cost (slope {self.slope(way):.2f}): "
+            f"{what}, {self.ratio(way):.1f} times the cost (slope {self.slope(way):z.2f}): "
             f"{self.shape(way)}"
         )
         if self.against == "ready":

@@ -11,6 +11,9 @@ from iomodels.views.style import LIGHT, figure, number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FIRST = 0.7  # byte, where the axis begins
+NEAR = 10  # times the user memory: a diamond up to there is where the label of the dot would be
+
 
 def words(row: Row) -> str:
     """The user memory of a row, as far as it can be seen."""
@@ -34,22 +37,24 @@ def figures(rows: Sequence[Row]) -> list[Row]:
 def draw(rows: Sequence[Row]) -> Figure:
     """Draw the rows of `memory`. Imports matplotlib.
 
-    A dot is the user memory of an idle connection, a diamond what the kernel has for it; a hollow
-    dot is a stored figure, or one below which nothing can be seen. Rows without figures are left
-    out. Raises ValueError when no row has any.
+    A dot is the user memory of an idle connection, a diamond what the kernel has for it, where that
+    is known; a hollow dot is a stored figure, or one below which nothing can be seen. Rows without
+    figures are left out. Raises ValueError when no row has any.
     """
     rows = figures(rows)
     if not rows:
         raise ValueError("no row has a figure to draw")
-    drawn = figure(8.6, 1.7 + 0.3 * len(rows))
+    drawn = figure(8.6, 1.9 + 0.3 * len(rows))
     axes = drawn.subplots()
     places = range(len(rows))[::-1]
     seen = [max(row.user or 0, least(row)) for row in rows]
     hollow = [bool(row.stored) or (row.user or 0) <= row.resolution for row in rows]
-    axes.set_xscale("log")
-    axes.set_xlim(0.7, max(seen) * 12)
-    axes.hlines(places, 0.7, seen, color=LIGHT["line"], linewidth=1.5, zorder=1)
     kernel = [(row.kernel, place) for row, place in zip(rows, places, strict=True) if row.kernel]
+    largest = max(*seen, *(size for size, _ in kernel), 1)
+    axes.set_xscale("log")
+    axes.set_xlim(FIRST, largest * 12)  # room for the label of the largest
+    axes.set_xticks([10**power for power in range(12) if 10**power < 3 * largest])
+    axes.hlines(places, FIRST, seen, color=LIGHT["line"], linewidth=1.5, zorder=1)
     if kernel:  # before the dots: where both fall together, the dot is on top
         sizes, at = zip(*kernel, strict=True)
         axes.scatter(sizes, at, s=34, marker="D", color=LIGHT["c"], label="in the kernel")
@@ -59,15 +64,24 @@ def draw(rows: Sequence[Row]) -> Figure:
     )  # fmt: skip
     for row, size, place in zip(rows, seen, places, strict=True):
         text = words(row) + (", stored" if row.stored else "")
-        axes.annotate(text, (size, place), (8, 3), textcoords="offset points", fontsize=9)
+        before = size < (row.kernel or 0) < NEAR * size
+        axes.annotate(
+            text, (size, place), (-8 if before else 8, 3), textcoords="offset points", fontsize=9,
+            ha="right" if before else "left",
+        )  # fmt: skip
     axes.xaxis.set_major_formatter(lambda value, _position: number(float(value)))
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_yticks(list(places), [row.name for row in rows])
     axes.tick_params(axis="both", which="both", length=0)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("bytes for each idle connection")
-    axes.set_title("What a connection costs that says nothing")
-    axes.legend(loc="lower right")
+    what = "bytes" if kernel else "bytes of user memory"
+    axes.set_xlabel(f"{what} for each idle connection · log scale")
+    axes.set_title("What a connection costs that says nothing", pad=32 if kernel else None)
+    if kernel:  # between the title and the rows, where its marks cannot be taken for figures
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0.2, borderaxespad=0.2,
+            handletextpad=0.2,
+        )  # fmt: skip
     return drawn
 
 

@@ -30,13 +30,14 @@ def draw(curves: Curves) -> Figure:
     label_ends(drawn, curves)
     plain_ticks(axes)
     axes.minorticks_off()
-    axes.set_ylabel("µs for one wake-up")
+    axes.set_ylabel("µs for one wake-up · log scale")
     if curves.against == "fds":
         ready = curves.points[0].ready
-        axes.set_xlabel(f"fds that are watched, {ready:,} of them ready")
+        axes.set_xlabel(f"fds that are watched, {ready:,} of them ready · log scale")
         axes.set_title("What a wake-up costs, against what is watched")
     else:
-        axes.set_xlabel(f"fds that are ready, of {curves.points[0].fds:,} that are watched")
+        watched = curves.points[0].fds
+        axes.set_xlabel(f"fds that are ready, of {watched:,} that are watched · log scale")
         axes.set_title("What a wake-up costs, against what is ready")
     return drawn
 
@@ -58,11 +59,16 @@ def label_ends(drawn: Figure, curves: Curves) -> None:
     for height, along, way, colour in sorted(ends):
         lowest = max(height, lowest + APART)
         axes.annotate(
-            f"{way}, slope {curves.slope(way):.2f}", (along, height), (1.02, lowest),
+            f"{way}, {slope(curves, way)}", (along, height), (1.02, lowest),
             xycoords="axes fraction", textcoords="axes fraction", va="center", fontsize=10,
             color=colour, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "linestyle": ":"},
         )  # fmt: skip
+
+
+def slope(curves: Curves, way: str) -> str:
+    """The slope of a way, as a label. With z, what is rounded to zero has no sign."""
+    return f"slope {curves.slope(way):z.2f}"
 
 
 def alt(curves: Curves) -> str:
@@ -71,7 +77,7 @@ def alt(curves: Curves) -> str:
     return f"Time of a wake-up against {against}, log axes: " + "; ".join(
         f"{way} goes from {number(points[0].seconds * 1e6)} µs at {curves.size(points[0]):,} to "
         f"{number(points[-1].seconds * 1e6)} µs at {curves.size(points[-1]):,}, "
-        f"slope {curves.slope(way):.2f}"
+        f"{slope(curves, way)} at its larger sizes"
         for way in curves.ways
         for points in [curves.of(way)]
     )

@@ -145,6 +145,7 @@ def page(markup: str, sheet: str = "") -> str:
 
 def sentence(text: str, accent: str = "a") -> str:
     """HTML for a sentence that matters, with a bar in one of the accents; `code` is code."""
+    text = text.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with it
     return f'<p class="io-say" style="border-color: var(--io-{accent})">{inline(text)}</p>'
 
 
@@ -239,7 +240,9 @@ def show(figure: Figure, alt: str) -> None:
     """Show a matplotlib figure; `alt` says in words, with its figures, what can be seen in it."""
     if not alt.strip():
         raise ValueError("show(): alt is empty; say in words what the chart shows")
-    output(measured(picture(_svg(figure), alt)), "<chart>")
+    # The margin: a chart's title is not to touch what was printed above it.
+    chart = f'<div style="margin-top: 10px">{picture(_svg(figure), alt)}</div>'
+    output(measured(chart), "<chart>")
 
 
 def _svg(figure: Figure) -> str:

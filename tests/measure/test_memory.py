@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -589,6 +590,42 @@ def test_the_picture_and_its_words(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no row has a figure"):
         draw(rows[2:])
     assert draw(rows[:1])
+
+
+def drawable(user: float, kernel: float | None) -> Row:
+    slabs = None if kernel is None else {"TCP": kernel}
+    return Row(f"{user:g}", 200, 1000, user, page_tables=0.0, kernel_stacks=0.0, slabs=slabs)
+
+
+def test_a_legend_stands_above_the_rows_and_only_where_there_are_two_marks() -> None:
+    pytest.importorskip("matplotlib")
+    (axes,) = draw([drawable(9_000.0, None), drawable(50.0, None)]).axes
+    assert axes.get_legend() is None
+    assert axes.get_xlabel() == "bytes of user memory for each idle connection · log scale"
+
+    drawn = draw([drawable(9_000.0, 4_000.0), drawable(50.0, 4_000.0)])
+    drawn.draw_without_rendering()
+    (axes,) = drawn.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    place = legend.get_window_extent()
+    assert place.y0 >= axes.bbox.y1 and place.y1 <= axes.title.get_window_extent().y0
+
+
+def test_no_label_lies_on_a_diamond_and_no_tick_beyond_the_axis() -> None:
+    pytest.importorskip("matplotlib")
+    rows = [drawable(user, 4_000.0) for user in (1_300_000.0, 4_500.0, 3_900.0, 1_587.0, 341.0)]
+    for shown in (rows, rows[3:], rows[4:]):
+        drawn = draw(shown)
+        drawn.draw_without_rendering()
+        (axes,) = drawn.axes
+        diamonds = axes.transData.transform([(4_000, place) for place in range(len(shown))])
+        labels = [text.get_window_extent() for text in axes.texts]
+        assert not [label for label in labels if label.count_contains(diamonds)]
+        ticks = [tick.get_window_extent() for tick in axes.get_xticklabels()]
+        assert ticks[-1].x1 <= axes.bbox.x1
+        assert all(right.x0 - left.x1 > 8 for left, right in itertools.pairwise(ticks))
+        assert axes.bbox.contains(*diamonds[0])
 
 
 def test_the_stored_figures_are_whole() -> None:

@@ -24,7 +24,7 @@ from iomodels.measure.multiplexing import (
     against_fds,
     against_ready,
 )
-from iomodels.views.multiplexing import alt, draw
+from iomodels.views.multiplexing import alt, draw, slope
 from tests.limits import many_descriptors
 
 LOADS = 8  # busy loops beside the instrument
@@ -268,12 +268,16 @@ def test_the_picture_and_its_words(tmp_path: Path) -> None:
     curves = Curves("fds", tuple(points))
     assert alt(curves) == (
         "Time of a wake-up against watched fds, log axes: poll goes from 1 µs at 10 to 100 µs at "
-        "1,000, slope 1.00; epoll goes from 1 µs at 10 to 1 µs at 1,000, slope 0.00"
+        "1,000, slope 1.00 at its larger sizes; epoll goes from 1 µs at 10 to 1 µs at 1,000, "
+        "slope 0.00 at its larger sizes"
     )
     draw(curves).savefig(tmp_path / "chart.svg")
     text = (tmp_path / "chart.svg").read_text()
     for words in ("poll, slope 1.00", "epoll, slope 0.00", "1 of them ready", "1,000"):
         assert re.search(f">{words}<|{words}", text), words
+    falls = power_law(-0.001, 0, 10, 100, 1000)
+    assert "-0.00" not in alt(falls) and slope(falls, "poll") == "slope 0.00"
+    assert slope(power_law(-0.5, 0, 10, 100, 1000), "poll") == "slope -0.50"
     ready = Curves("ready", tuple(Point("poll", 10, n, 1e-7 * n) for n in (1, 10)))
     draw(ready).savefig(tmp_path / "chart.svg")
     assert "of 10 that are watched" in (tmp_path / "chart.svg").read_text()

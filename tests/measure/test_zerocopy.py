@@ -199,5 +199,8 @@ def test_the_picture_and_its_words(tmp_path: Path) -> None:
     text = (tmp_path / "chart.svg").read_text()
     assert "over TCP on loopback" in text and "2 MiB copied after all" in text
     assert "splice" not in text
+    null, tcp = draw(rows).axes  # one scale, and named: their bars can be compared
+    assert null.get_xlim() == tcp.get_xlim() and null.get_ylim() == tcp.get_ylim()
+    assert null.get_xlabel() == tcp.get_xlabel() == "CPU time, ms"
     with pytest.raises(ValueError, match="no row has a figure"):
         draw(rows[1:2])

@@ -257,7 +257,7 @@ def draw(rows: Sequence[Entry]) -> Figure:
     axes = figure.subplots()
     colours = [style.LIGHT["c" if entry.guest else "a"] for entry in rows]
     bars = axes.barh(range(len(rows)), [entry.score.rate for entry in rows], color=colours)
-    axes.bar_label(bars, [f" {number(float(entry.score.rate))}" for entry in rows])
+    axes.bar_label(bars, [number(float(entry.score.rate)) for entry in rows], padding=5)
     for bar, entry in zip(bars, rows, strict=True):
         if entry.guest:
             bar.set_hatch("//")
