@@ -281,10 +281,10 @@ class Recorder:
             self.connect(act)
         client = self.clients[act.actor]
         outcome = client.do(act)
-        self.done[act.actor] = "has found nothing to read" if outcome == "nothing" else act.done
         if act.verb == "sends":
             self.sent[act.actor] = act.quoted
         awake = settle(self, act, client)
+        self.done[act.actor] = what_is_done(act, outcome, client)
         if act.verb == "reads" and outcome not in ("nothing", "end") and not client.end:
             self.answered.add(act.actor)
         self.note_act(act, number, outcome, awake)
@@ -357,3 +357,12 @@ class Recorder:
         self.on_step(self, moment)
         if len(self.moments) > MOST:
             raise RecordingError(f"more than {MOST} steps: the server goes round and round")
+
+
+def what_is_done(act: Act, outcome: str, client: Client) -> str:
+    """What a client has done with an act, as it is told."""
+    if outcome == "nothing":
+        return "has found nothing to read"
+    if act.verb == "connects" and not client.connected:
+        return act.done.replace("has connected", "has sent a SYN")
+    return act.done

@@ -323,6 +323,44 @@ def test_bytes_that_were_read_and_answered_do_not_look_as_if_they_waited(
     expect(window).to_have_text("he")
 
 
+def test_of_a_long_read_the_window_says_how_many_bytes_there_are(
+    offline: Page, tmp_path: Path
+) -> None:
+    recording = record("epoll", "full-buffer")
+    texts = [one.get("text") for one in recording.steps]
+    page = opened(offline, tmp_path, recording, at=texts.index("readv(5) → 8000 bytes") + 1)
+    expect(page.locator(".window .cell")).to_have_count(12)
+    expect(page.locator(".window .rest")).to_have_text("+ 7,988")
+
+
+def test_who_waits_for_io_uring_waits_until_the_server_takes_note(
+    offline: Page, tmp_path: Path
+) -> None:
+    """As with epoll, though its bytes are in the server's buffer at once."""
+    if missing("io_uring"):
+        pytest.skip(missing("io_uring"))
+    runs = [record(model, "slow-client") for model in ("epoll", "io_uring")]
+    page = opened(offline, tmp_path, *runs)
+    page.get_by_text("Steps as text").click()
+    for act in ("A connects", "A sends he", "B sends hi", "A sends llo"):
+        page.locator(".steps button", has_text=f"epoll: {act}").first.click()
+        waiting = page.locator(".client", has=page.locator(".waits"))
+        expect(waiting).to_have_text([re.compile(f"^{act[0]}waits")] * 2)
+    press(page, "End")
+    expect(page.locator(".client .waits")).to_have_count(0)
+
+
+def test_the_lists_of_several_workers_stand_by_worker(offline: Page, tmp_path: Path) -> None:
+    recording = record("workers-shared", "herd")
+    texts = [one.get("text") for one in recording.steps]
+    page = opened(offline, tmp_path, recording, at=texts.index("A connects") + 1)
+    rows = page.locator(".gate > :is(.what, .whose)").all_inner_texts()
+    lists = ["interest list", "ready list"]
+    assert rows == ["accept queue", "fd table", "wait queues"] + [
+        row for worker in ("worker 1", "worker 2", "worker 3") for row in (worker, *lists)
+    ]
+
+
 def test_the_accept_queue_has_one_place_more_than_listen_was_told(
     offline: Page, tmp_path: Path
 ) -> None:
@@ -399,6 +437,77 @@ def test_nothing_is_cut_off(width: int, several: bool, offline: Page, tmp_path: 
             .map((e) => `${e.className}: ${e.textContent.slice(0, 40)}`)"""
     )
     assert cut == []
+
+
+# What a learner could not read, with each moment's number: words of a sleeper's badge that are cut,
+# or none that are seen; who sleeps, or a client's bytes, outside of their frame, or upon its line;
+# headings of unequal height; code that begins with the rest of a line.
+UNREADABLE = """() => {
+    const root = document.querySelector(".iomodels").shadowRoot;
+    const all = (what, from = root) => [...from.querySelectorAll(what)];
+    const box = (e) => e.getBoundingClientRect();
+    const sticksOut = (e, frame) =>
+        box(e).right > box(frame).right + 1 || box(e).bottom > box(frame).bottom + 1;
+    const isCut = (e) => e.scrollWidth > e.clientWidth + 1;
+    const isSeen = (e, frame) => e.offsetParent && box(e).top < box(frame).bottom;
+    const faults = [];
+    for (const badge of all(".badge")) {
+        const words = all("span:not(.moon)", badge).filter((e) => isSeen(e, badge));
+        const isBad = (e) => isCut(e) || sticksOut(e, badge);
+        if (!words.length || words.some(isBad)) faults.push(badge);
+        if (sticksOut(badge, badge.parentElement)) faults.push(badge);
+    }
+    for (const client of all(".client")) {
+        const [first, second] = client.children;
+        const under = box(second).top + 0.5;
+        faults.push(...[...first.children].filter((e) => box(e).bottom > under));
+        faults.push(...all("*", client).filter((e) => sticksOut(e, client)));
+    }
+    const [one, other] = all(".model");
+    if (one && box(one).height !== box(other).height) faults.push(one);
+    faults.push(...all(".model, .model *").filter(isCut));
+    for (const code of all(".code:has(.line)")) {
+        const isFirst = (line) => Math.abs(line.offsetTop - code.scrollTop) <= 1;
+        if (!all(".line", code).some(isFirst)) faults.push(code);
+    }
+    const at = root.querySelector(".where b").textContent;
+    return faults.map((e) => `${at}: ${e.className} ${e.textContent.slice(0, 40)}`);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("models", "scenario"),
+    [
+        (("threads", "nonblocking"), "full-buffer"),
+        (("threads", "processes"), "slow-client"),
+        (("select", "workers-reuseport"), "reset"),
+        (("epoll", "asyncio"), "slow-client"),
+        (("blocking",), "accept-queue"),
+    ],
+)
+def test_at_each_moment_all_of_it_can_be_read(
+    models: tuple[str, ...], scenario: str, offline: Page, tmp_path: Path
+) -> None:
+    offline.set_viewport_size({"width": 1110, "height": 800})  # as wide as a notebook's cell
+    offline.emulate_media(reduced_motion="reduce")
+    runs = [record(model, scenario) for model in models]
+    page = opened(offline, tmp_path, *runs)
+    page.locator(".stepper").focus()
+    faults = []
+    for _ in moments([run.as_dict() for run in runs]):
+        faults += page.evaluate(UNREADABLE)
+        press(page, "ArrowRight")
+    assert faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_acts_of_the_clock_are_seen(scheme: Any, offline: Page, tmp_path: Path) -> None:
+    offline.emulate_media(color_scheme=scheme)
+    page = opened(offline, tmp_path, record("epoll", "slow-loris"))
+    expect(page.locator(".lane-name").last).to_have_text("clock")
+    ink = page.locator(".stepper").evaluate("(e) => getComputedStyle(e).color")
+    fill = page.locator(".dot").last.evaluate("(e) => getComputedStyle(e).fill")
+    assert fill == ink
 
 
 def test_larger_is_larger(offline: Page, tmp_path: Path) -> None:

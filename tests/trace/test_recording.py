@@ -100,6 +100,18 @@ def test_the_accept_queue_drops_a_syn() -> None:
     assert states[-1]["counters"]["served"] == 2  # B and D
 
 
+def test_who_has_only_knocked_is_not_said_to_have_connected() -> None:
+    recording = record("blocking", "accept-queue")
+    did = {
+        step["text"]: state["actors"]["D"].get("did")
+        for step, state in zip(recording.steps, recording.states(), strict=True)
+        if step["kind"] == "act"
+    }
+    assert did["C connects"] is None
+    assert did["D connects"] == did["A closes"] == "has sent a SYN"
+    assert did["D asks again"] == "has asked again"
+
+
 def test_an_edge_that_was_not_read_to_its_end_does_not_come_again() -> None:
     once, drained = record("edge-once", "edge-trigger"), record("edge-drained", "edge-trigger")
     left = [s for s in once.steps if s["says"].startswith("7 bytes from A are still unread")]

@@ -231,7 +231,10 @@ def silence(turn: Turn) -> None:
         for number, client in enumerate(twenty, 1):
             word = b"%d" % number
             server.expect(
-                client, word, f"twenty clients are there, and number {number} hears nothing"
+                client,
+                word,
+                f"twenty clients are there, and number {number} hears nothing: EAGAIN from one must"
+                " not end the round for the others",
             )
         if slept > 15:  # some may be the machine's doing
             raise Wrong(NAPS.format(slept))

@@ -54,12 +54,12 @@ def expect(got: object, masked: bytes, now: bytes, phase: int = 0, key: bytes = 
     at = next(i for i in range(size) if now[i] != plain[i])
     which = f"byte {at:,} of {size:,}, counted from 0,"
     used = masked[at] ^ now[at]
+    before = f": this piece begins at byte {phase:,} of the payload" if phase else ""
     if used == 0:
         rest = f": {size:,} is not a multiple of 4" if at >= size & ~3 else ""
-        raise Wrong(f"{which} is still masked{rest}")
+        raise Wrong(f"{which} is still masked{rest}{before}")
     if used not in key:
         raise Wrong(f"{which} was changed, and not by an XOR with a byte of the key")
-    before = f": this piece begins at byte {phase:,} of the payload" if phase else ""
     raise Wrong(
         f"{which} was XORed with byte {key.index(used)} of the key, and it was the turn of byte"
         f" {(phase + at) % 4}{before}"

@@ -20,8 +20,8 @@ class Kernel {
       this.element,
       this.row("accept queue", this.queue(), this.picture.badge("queue")),
       this.row("fd table", this.tables()),
-      this.lists(false),
       this.waitQueues(),
+      this.lists(false),
       h(
         "div",
         { class: "heads", "aria-hidden": "true" },
@@ -119,7 +119,8 @@ class Kernel {
       .filter(({ kind }) => IN_USER_SPACE.has(kind) === user)
       .flatMap((watch) => {
         const was = before.find((one) => one.pid === watch.pid) ?? {};
-        return this.list(watch, was, all.length > 1 ? `, ${this.processName(watch.pid)}` : "");
+        const whose = all.length > 1 && h("b", { class: "whose" }, this.processName(watch.pid));
+        return [whose, ...this.list(watch, was)];
       });
   }
 
@@ -132,7 +133,7 @@ class Kernel {
     return this.row("wait queues", asleep.length ? asleep : nobody);
   }
 
-  list(watch, was, whose) {
+  list(watch, was) {
     const { now } = this.picture.at;
     const { kind, interest = [], ready = [], queue, done } = watch;
     const same = !isChanged(watch, was);
@@ -162,22 +163,20 @@ class Kernel {
     const none = h("span", { class: "dim" }, "empty");
     const result = [];
     if (queue || QUEUES[kind])
-      result.push(...this.row((QUEUES[kind] ?? "queue") + whose, texts(queue, was.queue), badge));
-    if (done) result.push(...this.row("done" + whose, texts(done, was.done)));
+      result.push(...this.row(QUEUES[kind] ?? "queue", texts(queue, was.queue), badge));
+    if (done) result.push(...this.row("done", texts(done, was.done)));
     const [watched, came] = LISTS[kind] ?? ["watched", "ready"];
     if (!QUEUES[kind] || interest.length)
       result.push(
         ...this.row(
-          watched + whose,
-          interest.length
-            ? interest.map((it) => one(it.fd, it.events, !had(it), it.ghost))
-            : none,
+          watched,
+          interest.length ? interest.map((it) => one(it.fd, it.events, !had(it), it.ghost)) : none,
         ),
       );
     if (!QUEUES[kind])
       result.push(
         ...this.row(
-          came + whose,
+          came,
           ready.length
             ? ready.map((fd) => one(fd, "", !wasReady.includes(fd), ghosts.has(fd)))
             : none,

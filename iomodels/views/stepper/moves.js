@@ -1,26 +1,28 @@
 // What moves in a step: bytes fly from where they were to where they are. Only for the eye, and
 // only where the reader's system does not ask for stillness; nothing waits for it.
 
-/** The bytes that a step moves, if it does, as [from, to, text, client]: places of the picture. */
+/** The bytes that a step moves, if it does, as [from, to, text, client, how many]: places of the
+ * picture, and the first of the bytes. */
 function movesOf(step, before, after) {
   const moves = [];
   const client = clientOf(step, before, after);
   const data = step.call?.data;
   if (data && client && step.kind !== "sleep") {
-    if (isRead(step.call)) moves.push([`in:${client}`, "window", data, client]);
+    const bytes = bytesOf(step.call);
+    if (isRead(step.call)) moves.push([`in:${client}`, "window", data, client, bytes]);
     if (isWrite(step.call)) {
       const stays = after.sockets[client]?.out_bytes > (before.sockets[client]?.out_bytes ?? 0);
-      moves.push(["window", stays ? `out:${client}` : `client:${client}`, data, client]);
+      moves.push(["window", stays ? `out:${client}` : `client:${client}`, data, client, bytes]);
     }
   }
   for (const [id, socket] of Object.entries(after.sockets)) {
     const more = (socket.in_bytes ?? 0) - (before.sockets[id]?.in_bytes ?? 0);
     if (more > 0 && step.kind === "act")
-      moves.push([`client:${id}`, `in:${id}`, (socket.in ?? "").slice(-more) || "…", id]);
+      moves.push([`client:${id}`, `in:${id}`, (socket.in ?? "").slice(-more) || "…", id, more]);
   }
   for (const id of before.queue?.waiting ?? [])
     if (!(after.queue?.waiting ?? []).includes(id) && after.sockets[id]?.fd != null)
-      moves.push([`queue:${id}`, `fd:${id}`, id, id]);
+      moves.push([`queue:${id}`, `fd:${id}`, id, id, 1]);
   return moves;
 }
 
@@ -37,11 +39,11 @@ function fly(picture, layer, from) {
   const origin = layer.getBoundingClientRect();
   const at = ({ left, top, height }) =>
     `translate(${left - origin.left + 6}px, ${top - origin.top + height / 2 - 10}px)`;
-  for (const [source, target, text, client] of movesOf(step, before, now)) {
+  for (const [source, target, text, client, bytes] of movesOf(step, before, now)) {
     const start = from.get(source) ?? to.get(source);
     const end = to.get(target);
     if (!start || !end) continue;
-    const bird = h("span", { class: "bird" }, picture.cells(text, client));
+    const bird = h("span", { class: "bird" }, picture.cells(text, client, bytes));
     layer.append(bird);
     const path = [
       { transform: at(start), opacity: 1 },

@@ -4,7 +4,7 @@
 const STATES = { running: "running", sleeping: "sleeping", waiting: "woken", ended: "ended" };
 const LETTERS = 14; // the longest text that is shown byte by byte
 const FEW = 5; // bytes: those the narrowest buffer has room for; from here on it counts them
-const MANY = 64; // bytes: from here on a buffer shows how full it is
+const MANY = 64; // bytes: from here on a buffer shows how full it is, and none of them
 
 class Picture {
   constructor(recording, named) {
@@ -22,15 +22,19 @@ class Picture {
     this.hand = h("div", { class: "hand" });
     this.sockets = this.clients.map(() => h("div", { class: "socket" }));
     this.people = this.clients.map(() => h("div", { class: "client" }));
-    const title = named && [
-      h("b", {}, recording.model),
-      h("span", { class: "dim" }, recording.idea),
-      this.held,
-    ];
+    // Not within the element, so that of two runs both headings have one height.
+    this.heading =
+      named &&
+      h(
+        "h3",
+        { class: "model" },
+        h("b", {}, recording.model),
+        " ",
+        h("span", { class: "dim" }, recording.idea),
+      );
     this.element = h(
       "section",
       { class: "side", "aria-label": `${recording.model} server` },
-      named && h("h3", { class: "model" }, title),
       this.live,
       h(
         "div",
@@ -42,6 +46,7 @@ class Picture {
           "section",
           { class: "place user", "aria-label": "Server, user space" },
           h("h4", {}, "Server ", h("span", {}, "user space")),
+          this.held,
           this.doing,
           this.source.code,
           this.source.helper,
@@ -116,18 +121,14 @@ class Picture {
         (!way || (isWrite({ name: is.in ?? "" }) ? "out" : "in") === way),
     );
     if (!here.length) return null;
-    const names = here.map(([actor]) => actor.name);
+    const names = here.map(([actor]) => actor.name.replace(/^(.*) for (.*)$/, "$2's $1"));
     const who = names.length > 2 ? `${names.length}` : names.join(" and ");
     return h(
       "span",
       { class: "badge" },
       h("span", { class: "moon", "aria-hidden": "true" }),
-      h(
-        "span",
-        {},
-        h("span", { class: this.servers.length > 1 ? "" : "who" }, `${who} `),
-        names.length > 1 ? "sleep here" : "sleeps here",
-      ),
+      h("span", { class: this.servers.length > 1 ? "" : "who" }, `${who} `),
+      h("span", {}, names.length > 1 ? "sleep here" : "sleeps here"),
     );
   }
 
@@ -166,7 +167,7 @@ class Picture {
             class: `buffer window ${fresh ? "new" : ""} ${window?.old ? "old" : ""}`,
             "data-place": "window",
           },
-          window && this.cells(window.data, window.client),
+          window && this.cells(window.data, window.client, window.bytes),
           window?.old && h("small", {}, "read before"),
           !window && h("span", { class: "dim" }, "nothing read yet"),
         ),
@@ -249,7 +250,7 @@ class Picture {
             "span",
             { class: `inbox ${isChanged(unread, was?.client_in_bytes) ? "new" : ""}` },
             h("span", { class: "sr" }, `${plural(unread, "byte")} to read: `),
-            socket.client_in
+            socket.client_in && unread <= MANY
               ? this.cells(socket.client_in, client.id, unread, 6)
               : h("small", {}, `${unread.toLocaleString("en")} B`),
           ),

@@ -26,6 +26,7 @@ class Source {
         ),
       );
       this.code.replaceChildren(...this.lines);
+      this.code.scrollTop = 0;
       this.code.setAttribute("aria-label", `Source: ${path}`);
     }
     this.current?.classList.remove("current", "asleep");

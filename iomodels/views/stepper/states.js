@@ -32,11 +32,12 @@ function merged(before, changes) {
 /** What lies in the window of the step's actor, if that has changed: what it has just read; or the
  * same as before, but `old`, once it has gone on to something else than answering it. */
 function windowOf(step, before, after) {
-  if (!step.call) return null;
-  if (step.call.data && isRead(step.call) && step.kind !== "sleep")
-    return { data: step.call.data, client: clientOf(step, before, after) };
+  const { call, kind } = step;
+  if (!call) return null;
+  if (call.data && isRead(call) && kind !== "sleep")
+    return { data: call.data, bytes: bytesOf(call), client: clientOf(step, before, after) };
   const was = before.windows[step.actor];
-  return was && !was.old && !isWrite(step.call) ? { ...was, old: true } : null;
+  return was && !was.old && !isWrite(call) ? { ...was, old: true } : null;
 }
 
 /** By actor, the step since which it has been doing what it does. */
@@ -52,9 +53,12 @@ function since(before, after, i) {
 }
 
 /** By client, the step since which it waits for the server: it knocks, it stands in the accept
- * queue, or it has sent bytes that nobody has read. */
+ * queue, or it has sent bytes that nobody has read; or io_uring has accepted it or received its
+ * bytes, and the server has not yet taken note. */
 function waits(recording, before, after, i) {
   const result = {};
+  const fds = fdsOf(after.watch?.done ?? []);
+  const done = (after.fds ?? []).filter(({ fd }) => fds.includes(fd)).map(({ client }) => client);
   for (const { id, kind } of recording.actors) {
     const state = after.actors[id]?.state;
     if (kind !== "client" || !state || state === "none" || state === "left" || state === "ended")
@@ -64,15 +68,26 @@ function waits(recording, before, after, i) {
       state === "knocking" ||
       state === "waiting" ||
       after.queue?.waiting?.includes(id) ||
-      socket?.in_bytes > 0
+      socket?.in_bytes > 0 ||
+      done.includes(id)
     )
       result[id] = before.waits[id] ?? i;
   }
   return result;
 }
 
+/** The connections that results of io_uring are news of: "accept(3) = 5" is of 5, and so is
+ * "recv(5) = 2". */
+function fdsOf(results) {
+  const found = (text) => /^accept.* = (\d+)/.exec(text) ?? /^recv\((\d+)\) = [1-9]/.exec(text);
+  return results.map((text) => Number(found(text)?.[1]));
+}
+
 const isRead = (call) => /^(read|recv)/.test(call.name);
 const isWrite = (call) => /^(write|send)/.test(call.name);
+
+/** How many bytes a read or a write has moved; its `data` holds the first of them. */
+const bytesOf = (call) => parseInt(call.result, 10);
 
 /** The client at the other end of the fd that a call names first, if it is one. */
 function clientOf(step, ...states) {

@@ -55,7 +55,11 @@ class Stepper {
         keydown: (event) => this.key(event),
       },
       this.header(),
-      h("div", { class: "sides" }, ...this.pictures.map((picture) => picture.element)),
+      h(
+        "div",
+        { class: "sides" },
+        this.pictures.map((picture) => [picture.heading, picture.element]),
+      ),
       h("div", { class: "below" }, this.timeline.element, this.counters),
       this.footer(),
       this.layer,
