@@ -20,7 +20,7 @@ import errno
 import functools
 import os
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 # Bytes of a thread's stack in the kernel, on 64-bit machines: THREAD_SIZE in
@@ -94,20 +94,26 @@ class Slab:
 def slabs() -> dict[str, Slab] | None:
     """Each of SLABS that there is, on the whole machine; None where that is hidden from us.
 
-    Kinds that the kernel keeps together cannot be told apart, and have all their names.
+    Kinds that the kernel keeps together cannot be told apart, and have all their names. A dentry of
+    /proc is not counted: whoever looks there makes one, with an inode, for each file that is seen.
+    A monitor that lists /proc/*/fd would give a connection a second one, and a third.
     """
     try:
-        text = Path("/proc/slabinfo").read_text()
+        lines = Path("/proc/slabinfo").read_text().splitlines()[2:]
     except OSError:
         return None
+    there = {}
+    for line in lines:
+        name, active, _, size, *_ = line.split()  # the third: objects, alive or not
+        there[cache(name)] = Slab(int(active), int(size))
     together: dict[str, list[str]] = {}
     for name in SLABS:
         together.setdefault(cache(name), []).append(name)
-    found = {}
-    for line in text.splitlines()[2:]:
-        name, active, _, size, *_ = line.split()  # the third: objects, alive or not
-        if names := together.get(cache(name)):
-            found["/".join(names)] = Slab(int(active), int(size))
+    found = {"/".join(names): there[kind] for kind, names in together.items() if kind in there}
+    if "dentry" in found and (of_proc := there.get("proc_inode_cache")):
+        found["dentry"] = replace(
+            found["dentry"], objects=found["dentry"].objects - of_proc.objects
+        )
     return found
 
 

@@ -219,6 +219,24 @@ def test_slabs_count_the_sockets_that_one_makes() -> None:
 
 
 @many_descriptors
+def test_who_lists_descriptors_in_proc_adds_no_names() -> None:
+    if why := why_no_slabs():
+        pytest.skip(why)
+
+    def grown(first: int) -> float:  # numbers that nobody has looked at yet
+        with open(os.devnull) as null, ExitStack() as copies:
+            for number in range(first, first + 900):
+                copies.callback(os.close, os.dup2(null.fileno(), number))
+            before = slabs()
+            assert len(os.listdir("/proc/self/fd")) > 900
+            after = slabs()
+        assert before and after
+        return after["dentry"].objects - before["dentry"].objects
+
+    assert min(map(grown, (1000, 2000, 3000))) < 300  # not 900; others may make some meanwhile
+
+
+@many_descriptors
 def test_a_connection_has_one_tcp_socket_here() -> None:
     """The client's is taken off."""
     if why := why_no_slabs():

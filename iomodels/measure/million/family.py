@@ -85,11 +85,7 @@ class Look:
         return (getattr(self, name) - getattr(few, name)) / more  # type: ignore[no-any-return]
 
     def objects(self, few: Look) -> dict[str, float] | None:
-        """The kernel's objects, both ends, in bytes for each connection; what is below 1 is not.
-
-        The counts are the machine's. A program that lists /proc/*/fd meanwhile, as monitors do,
-        adds a dentry for each descriptor that it sees.
-        """
+        """The kernel's objects, both ends, in bytes for each connection; what is below 1 is not."""
         if few.slabs is None or self.slabs is None or self.connections <= few.connections:
             return None
         grown = {
