@@ -278,7 +278,7 @@ class Link:
             if id(frame.f_globals) in self.learners and file != self.own:
                 number = number or _line_before(frame)
                 text = linecache.getline(file, number).strip()
-                return f", in line {number} of `{frame.f_code.co_name}`" + f": `{text}`" * bool(
+                return f", in line {number}, in `{frame.f_code.co_name}`" + f": `{text}`" * bool(
                     text
                 )
         return ""

@@ -31,7 +31,7 @@ MODELS = {
     "epoll": "tell the kernel once; hear only who is ready",
     "epoll-edge": "the same, edge-triggered: hear once, then read until EAGAIN",
     "signals": "be told: a signal for each event",
-    "workers-exclusive": "epoll in several processes, which watch one listener",
+    "workers-exclusive": "epoll in several processes, woken one at a time (EPOLLEXCLUSIVE)",
     "workers-reuseport": "epoll in several processes, each with a listener on the same port",
     "io_uring": "completion, not readiness: ask for the work, hear when it is done",
     "asyncio": "the same epoll, under async and await",

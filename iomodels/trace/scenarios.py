@@ -210,7 +210,8 @@ ALL = (
     Scenario(
         "select-limit",
         "Where select ends",
-        "The process has 1,022 descriptors open. A's connection gets the number 1023, B's 1024.",
+        "The process has 1,022 descriptors open beside its listener. A's connection gets the "
+        "number 1023, B's 1024.",
         """
         A connects
         A sends 'hello'
@@ -227,8 +228,8 @@ ALL = (
     Scenario(
         "websocket",
         "A handshake with a frame behind it",
-        "A does not wait for the server's answer to its upgrade: its first frame comes in the same "
-        "segment. A server that throws away what stands behind the request loses it.",
+        "A sends its first frame together with the request for the upgrade, in one segment, and "
+        "reads after that. A server that throws away what stands behind the request loses it.",
         """
         A connects
         A sends upgrade and frame 'hello'

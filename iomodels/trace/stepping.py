@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from iomodels.kernel import EpollPoller, Poller, borrowed, live
 from iomodels.kernel.recording import TIMEOUTS, first
-from iomodels.trace.looking import SHOWN, Looking, is_ready, ready, wait_for_acknowledgement
+from iomodels.trace.looking import SHOWN, Looking, is_ready, wait_for_acknowledgement
 from iomodels.trace.plain import seconds
 from iomodels.trace.stage import Stage
 from iomodels.trace.watching import StepEpoll, StepPoller, StepRing
@@ -78,7 +78,7 @@ class StepKernel:
             pending = [signal.Signals(n).name for n in signal.sigpending()]
             return {"kind": "signals", "interest": watched, "ready": [], "queue": sorted(pending)}
         if self.watch["kind"] == "select":
-            return self.watch | {"ready": ready(self.watch["interest"])}
+            return self.watch
         return {"kind": None, "interest": [], "ready": []}
 
     # --- one call ---
@@ -312,7 +312,7 @@ class StepKernel:
     ) -> tuple[list[int], list[int], list[int]]:
         sets = sorted(read), sorted(write), sorted(error)
         watched = [(fd, 1) for fd in sets[0]] + [(fd, 4) for fd in sets[1]]
-        self.watch = {"kind": "select", "interest": watched}
+        self.watch = {"kind": "select", "interest": watched, "ready": []}  # until it returns
         self.begin_round(f"select({sets}, {timeout})")
         found: tuple[list[int], list[int], list[int]] = [], [], []
 
@@ -321,9 +321,14 @@ class StepKernel:
             found = live.select(*sets, 0)
             return any(found)
 
+        def returned() -> tuple[list[int], list[int], list[int]]:
+            came_back = found if timeout != 0 else live.select(*sets, 0)
+            self.watch = self.watch | {"ready": sorted({fd for fds in came_back for fd in fds})}
+            return came_back
+
         return self.call(  # type: ignore[no-any-return]
             "select", [sets[0], sets[1], *([] if timeout is None else [seconds(timeout)])],
-            lambda: found if timeout != 0 else live.select(*sets, 0),
+            returned,
             awake=awake, timeout=timeout, late=lambda: ([], [], []),
             words=lambda f: f"{f[0]}, {f[1]}" if f[1] else str(f[0]) if f[0] else "nobody",
             looked=len(watched),

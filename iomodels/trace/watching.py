@@ -33,6 +33,7 @@ class StepPoller:
     def __init__(self, kernel: StepKernel, inner: Poller) -> None:
         self.kernel, self.inner = kernel, inner
         self.watched: dict[int, int] = {}
+        self.came_back: list[int] = []  # fds, of the last call that has returned
 
     def register(self, fd: int, eventmask: int) -> None:
         self.inner.register(fd, eventmask)
@@ -47,24 +48,30 @@ class StepPoller:
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         self.kernel.begin_round(f"poll({timeout})")
         found: list[tuple[int, int]] = []
+        self.came_back = []
 
         def awake() -> bool:
             nonlocal found
             found = self.inner.poll(0)
             return bool(found)
 
+        def returned() -> list[tuple[int, int]]:
+            events = found if span != 0 else self.inner.poll(0)
+            self.came_back = [fd for fd, _ in events]
+            return events
+
         listed = ", ".join(f"{fd} {events_in_words(e)}" for fd, e in sorted(self.watched.items()))
         span = None if timeout is None else timeout / 1000
         return self.kernel.call(  # type: ignore[no-any-return]
             "poll", [f"[{listed}]", *([] if span is None else [seconds(span)])],
-            lambda: found if span != 0 else self.inner.poll(0),
+            returned,
             awake=awake, timeout=span, late=list, words=reported, looked=len(self.watched),
         )  # fmt: skip
 
     def look(self, found: dict[str, Any]) -> dict[str, Any]:
-        """What is watched now, and who of it is ready."""
-        watched = sorted(self.watched.items())
-        return {"kind": "poll", "interest": watched, "ready": ready(watched)}
+        """What is watched now, and who of it the last call has reported."""
+        came_back = [fd for fd in self.came_back if fd in self.watched]
+        return {"kind": "poll", "interest": sorted(self.watched.items()), "ready": came_back}
 
 
 class StepEpoll:

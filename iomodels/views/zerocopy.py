@@ -32,7 +32,7 @@ def draw(rows: Sequence[Row]) -> Figure:
         axes.set_xlim(0, max(row.cpu for row in rows) * 1e3 * 1.75)  # room for the labels
         axes.set_ylim(max(map(len, panels)) - 0.4, -0.6)
     drawn.suptitle(
-        f"A file of {rows[0].size // MIB:,} MiB, sent: CPU time, and what is copied",
+        f"A file of {rows[0].size // MIB:,} MiB, at the sender: CPU time, and what is copied",
         x=0.01, ha="left", fontsize=12, fontweight="bold",
     )  # fmt: skip
     return drawn

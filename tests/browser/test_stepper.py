@@ -410,6 +410,33 @@ def test_of_a_long_message_whole_bytes_are_shown_and_how_many_there_are(
     assert not cut[1]
 
 
+def test_beside_another_run_it_is_moments_that_are_counted(offline: Page, tmp_path: Path) -> None:
+    runs = [record(model, "slow-client") for model in ("blocking", "epoll")]
+    page = opened(offline, tmp_path, *runs, at=26)
+    asleep = page.locator(".side").first.locator(".actor")
+    waits = page.locator(".side").first.locator(".waits")
+    counted = []
+    page.locator(".stepper").focus()
+    for moment in range(27, 30):  # the left server sleeps on, and B waits; the right one works
+        press(page, "ArrowRight")
+        expect(page.locator(".where b")).to_have_text(str(moment))
+        expect(asleep).to_contain_text(re.compile(r"for \d+ moments"))
+        texts = [place.text_content() or "" for place in (asleep, waits)]
+        counted.append([int(n) for text in texts for n in re.findall(r"(\d+) moments", text)])
+    first = counted[0]
+    assert counted == [[n + more for n in first] for more in range(3)] and len(first) == 2
+
+
+def test_a_sentence_that_tells_of_a_waking_is_not_in_the_colour_of_sleep(
+    offline: Page, tmp_path: Path
+) -> None:
+    recording = record("threads", "slow-client")
+    at = next(i for i, one in enumerate(recording.steps) if one["says"].startswith("B connects"))
+    page = opened(offline, tmp_path, recording, at=at + 1)
+    expect(page.locator(".say")).to_contain_text("That wakes the server")
+    expect(page.locator(".say")).not_to_have_class(re.compile("asleep"))
+
+
 def test_two_rows_in_the_lane_of_a_client_are_told_apart(offline: Page, tmp_path: Path) -> None:
     page = opened(offline, tmp_path, toy("select"), toy("epoll"))
     expect(page.locator(".legend .waits")).to_have_text(

@@ -173,7 +173,7 @@ def test_it_is_said_in_words(answer: Answer, kind: str, words: str) -> None:
     ("answer", "line"),
     [
         (spins, "in line "),
-        (spins_without_a_line, f"in line {spins.__code__.co_firstlineno} of `spins`: `def spins("),
+        (spins_without_a_line, f"in line {spins.__code__.co_firstlineno}, in `spins`: `def spins("),
         (sleeps_through_everything, "`time.sleep(100)`"),
         (waits_for_a_byte, "`here.recv(1)`"),
         (stops, ""),
@@ -400,7 +400,7 @@ def test_an_endless_loop_in_a_notebook_is_one_line_and_the_kernel_lives(kernel: 
     _, client = kernel
     status, outputs = run(client, "check(spins, case, seconds=0.5)")
     assert status == "error"
-    assert re.search("took longer than 0.5 s, in line [67] of <code>spins</code>", pages(outputs))
+    assert re.search("took longer than 0.5 s, in line [67], in <code>spins</code>", pages(outputs))
     (error,) = [output for output in outputs if "ename" in output]
     assert error["ename"] == "CheckFailed"
     assert len(error["traceback"]) == 1 and "\n" not in error["traceback"][0]

@@ -120,6 +120,23 @@ def test_an_edge_that_was_not_read_to_its_end_does_not_come_again() -> None:
     assert list(drained.states())[-1]["sockets"]["A"]["in_bytes"] == 0
 
 
+@pytest.mark.parametrize("model", ["select", "poll"])
+def test_what_came_back_is_there_once_the_call_has_returned(model: str) -> None:
+    run = record(model, "slow-client")
+    came, within = [], []
+    for step, state in zip(run.steps, run.states(), strict=True):
+        (server,) = [
+            it for it in state["actors"].values() if "in" in it or it["state"] == "running"
+        ]
+        ready = state["watch"].get("ready", [])
+        if server.get("in", "").startswith(model):
+            within.append(ready)
+        elif step["kind"] == "wake" and step["call"]["name"] == model:
+            came.append(ready)
+    assert within and not any(within)  # woken, it still has to come out of the call
+    assert came and all(came[:-1]) and [3] in came
+
+
 def test_a_ghost_stays_on_the_list() -> None:
     wrong, right = record("dup-forgotten", "dup-trap"), record("dup-removed", "dup-trap")
     for step, state in zip(wrong.steps, wrong.states(), strict=True):

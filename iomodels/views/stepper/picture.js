@@ -7,7 +7,10 @@ const FEW = 5; // bytes: those the narrowest buffer has room for; from here on i
 const MANY = 64; // bytes: from here on a buffer shows how full it is, and none of them
 
 class Picture {
-  constructor(recording, named) {
+  /** `steps`: which one of the recording is taken, moment by moment; of one run alone, the next. */
+  constructor(recording, named, steps) {
+    this.steps = steps;
+    this.named = named;
     this.recording = recording;
     this.states = statesOf(recording);
     this.clients = recording.actors.filter((actor) => actor.kind === "client");
@@ -80,8 +83,10 @@ class Picture {
     return most;
   }
 
-  /** Draw a step; `fresh` is false while this run waits for the other one. */
-  show(i, fresh) {
+  /** Draw a moment; `fresh` is false while this run waits for the other one. */
+  show(moment, fresh) {
+    this.moment = moment;
+    const i = this.steps[moment];
     const step = this.recording.steps[i];
     const now = this.states[i];
     const before = fresh && i > 0 ? this.states[i - 1] : now;
@@ -93,8 +98,22 @@ class Picture {
     this.clients.forEach((client, place) => this.drawClient(client, place));
   }
 
+  /** How long ago a step was taken, in what the reader sees counted; "" in the same moment. */
+  ago(step) {
+    const many = this.moment - this.steps.indexOf(step);
+    return many > 0 ? plural(many, this.named ? "moment" : "step") : "";
+  }
+
+  /** That a client waits, and for how long. Beside another run there is no room for the unit. */
+  waited(since) {
+    const [many, unit] = this.ago(since).split(" ");
+    return many ? [`waits, ${many} `, h("span", { class: this.named && "sr" }, unit)] : "waits";
+  }
+
   say(step, fresh) {
-    this.live.classList.toggle("asleep", this.isAsleep());
+    const { now } = this.at;
+    const woken = this.servers.some(({ id }) => now.actors[id]?.state === "waiting");
+    this.live.classList.toggle("asleep", this.isAsleep() && !woken);
     fill(this.live, words(step.says));
     this.held.hidden = fresh;
   }
@@ -180,7 +199,7 @@ class Picture {
   actor({ id, name }) {
     const { now, before, step, i } = this.at;
     const is = now.actors[id];
-    const steps = i - (now.since[id] ?? i);
+    const ago = this.ago(now.since[id] ?? i);
     const asleep = is.state === "sleeping" || is.state === "waiting";
     const call = asleep ? is.in : step.actor === id && step.call && (step.text ?? step.call.name);
     return h(
@@ -193,7 +212,7 @@ class Picture {
         h("span", { class: `pill ${is.state}` }, STATES[is.state] ?? is.state),
       ),
       call && h("code", { class: `call ${asleep ? "dim" : ""}` }, asleep && "in ", call),
-      asleep && steps > 0 && h("span", { class: "dim" }, `for ${plural(steps, "step")}`),
+      asleep && ago && h("span", { class: "dim" }, `for ${ago}`),
       step.actor === id &&
         step.times > 1 &&
         h("b", { class: "times" }, `× ${step.times.toLocaleString("en")}`),
@@ -203,7 +222,7 @@ class Picture {
   // --- a client, and the server's end of its connection ---
 
   drawClient(client, place) {
-    const { now, before, i } = this.at;
+    const { now, before } = this.at;
     const socket = now.sockets[client.id];
     const was = before.sockets[client.id];
     const tone = colour(place);
@@ -243,7 +262,7 @@ class Picture {
           : h(
               "small",
               { class: "waits" },
-              i > since ? `waits, ${plural(i - since, "step")}` : "waits",
+              this.waited(since),
             ),
         unread > 0 &&
           h(

@@ -31,7 +31,10 @@ class Stepper {
   constructor(recordings, at) {
     this.moments = momentsOf(recordings);
     this.several = recordings.length > 1;
-    this.pictures = recordings.map((recording) => new Picture(recording, this.several));
+    this.pictures = recordings.map((recording, r) => {
+      const steps = this.moments.map((moment) => moment[r]);
+      return new Picture(recording, this.several, steps);
+    });
     this.timeline = new Timeline(this.pictures, this.moments, (moment) => this.leap(moment));
     this.moment = -1;
     this.speed = 0;
@@ -169,7 +172,7 @@ class Stepper {
     const before = this.moments[moment - 1];
     this.moment = moment;
     this.fresh = this.moments[moment].map((at, r) => at !== before?.[r]);
-    this.pictures.forEach((picture, r) => picture.show(this.moments[moment][r], this.fresh[r]));
+    this.pictures.forEach((picture, r) => picture.show(moment, this.fresh[r]));
     const where = this.several ? "moment" : "step";
     fill(this.place, `${where} `, h("b", {}, moment + 1), ` of ${this.moments.length}`);
     this.timeline.move(
