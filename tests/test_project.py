@@ -123,11 +123,11 @@ def has_the_wrong_key(listener: socket.socket, patience: float) -> None:
 @pytest.mark.parametrize(
     ("serve", "words"),
     [
-        (answers_nobody, r"your server sleeps, in line \d+ of `answers_nobody`: `sock.recv\(9\)`$"),
+        (answers_nobody, r"your server sleeps, in line \d+, in `answers_nobody`: `sock.recv\(9\)`$"),
         (returns, "; `serve` has returned, though nobody asked it to end$"),
-        (raises, r"your server has ended with ValueError: of its own, in line \d+ of `raises`"),
+        (raises, r"your server has ended with ValueError: of its own, in line \d+, in `raises`"),
         (exits, "; your server is gone: the process ended with status 3"),
-        (spins, r"; your server is busy, in line \d+ of `spins`: `"),
+        (spins, r"; your server is busy, in line \d+, in `spins`: `"),
         (says_no, "was answered with b'HTTP/1.1 403 Forbidden'$"),
         (has_the_wrong_key, "has not the Sec-WebSocket-Accept of its key$"),
     ],

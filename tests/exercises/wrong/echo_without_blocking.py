@@ -139,7 +139,7 @@ def turn(listener, clients):
             sock.close()
 
 
-# %% a short timeout: may wait, however short | of `turn`: `owed += sock.recv(4096)`
+# %% a short timeout: may wait, however short | in `turn`: `owed += sock.recv(4096)`
 def turn(listener, clients):
     with contextlib.suppress(BlockingIOError):
         sock, _ = listener.accept()
