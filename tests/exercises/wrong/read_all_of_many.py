@@ -397,7 +397,7 @@ def read_all(fds, seconds):
     return results | dict.fromkeys(heard, TimeoutError())
 
 
-# %% all the time anew after each word: then nothing, and 1 s is given: its time is up
+# %% all the time anew after each word: then nothing, and 2 s are given: its time is up
 def read_all(fds, seconds):
     poller, heard, results = select.poll(), {}, {}
     for fd in fds:
