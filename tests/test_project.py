@@ -123,7 +123,10 @@ def has_the_wrong_key(listener: socket.socket, patience: float) -> None:
 @pytest.mark.parametrize(
     ("serve", "words"),
     [
-        (answers_nobody, r"server sleeps, in line \d+, in `answers_nobody`: `sock.recv\(9\)`$"),
+        (
+            answers_nobody,
+            r"your server sleeps, in line \d+, in `answers_nobody`: `sock.recv\(9\)`$",
+        ),
         (returns, "; `serve` has returned, though nobody asked it to end$"),
         (raises, r"your server has ended with ValueError: of its own, in line \d+, in `raises`"),
         (exits, "; your server is gone: the process ended with status 3"),

@@ -562,7 +562,7 @@ def serve(listener, patience):
             users[sock.fileno()] = User(sock)
 
 
-# %% closes the one who speaks when another is lost: connection has ended while | waited for `* user
+# %% closes the one who speaks: Ann's connection has ended while it waited for | waited for `* user
 def serve(listener, patience):
     listener.setblocking(False)
     epoll, users = select.epoll(), {}
