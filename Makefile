@@ -118,10 +118,11 @@ $(STAMP): again
 endif
 endif
 
-# The optional packages come as ready-made wheels only. Where all of them cannot be had at once, each
-# is asked for alone: what this machine cannot have is named in one line, and the course says where
-# it does without. pip would compile with one CPU; compileall does with all, and what cannot be
-# compiled (examples in old Python) is nothing to us.
+# pip itself comes first, for the one that Python brings along may take twice as long; where no newer
+# one can be had, that one does it. The optional packages come as ready-made wheels only. Where all
+# of them cannot be had at once, each is asked for alone: what this machine cannot have is named in
+# one line, and the course says where it does without. pip would compile with one CPU; compileall
+# does with all, and what cannot be compiled (examples in old Python) is nothing to us.
 # The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
 # again writes the full path of .venv's Python into it, so that no other one is run by mistake.
 # The settings: no news, no looking for updates; the course talks to this machine alone. nbgrader's
@@ -138,6 +139,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	@echo "Setting up $(VENV) with $$("$(PYTHON)" -V)"
 	@"$(PYTHON)" -m venv $(CLEAR) $(VENV)
 	@echo "Installing the locked packages (a minute)"
+	@$(PIP) install -qq --no-compile --upgrade pip 2>/dev/null || true
 	@install() { $(PIP) install -qq --no-compile "$$@"; }; \
 	optional() { install --only-binary=:all: "$$@" 2>/dev/null; }; \
 	optional -e '.[lab,test,fast,uring,go,peers]' || { install -e '.[lab,test]' && \
@@ -166,7 +168,7 @@ lock:
 	@"$(PYTHON)" -m venv --clear $(LOCK)
 	@$(LOCK)/bin/python -m pip install -qq --dry-run --report $(LOCK)/report.json \
 	    --python-version 3.11.0 --only-binary=:all: --target $(LOCK)/none \
-	    hatchling editables '.[lab,fast,uring,go,test,peers]'
+	    pip hatchling editables '.[lab,fast,uring,go,test,peers]'
 	@{ sed -n '/^#/p' constraints.txt; "$(PYTHON)" -c 'import json; \
 	    found = [i["metadata"] for i in json.load(open("$(LOCK)/report.json"))["install"]]; \
 	    found.sort(key=lambda package: package["name"].lower()); \

@@ -88,7 +88,7 @@ def written(pid: int) -> int:
 def test_what_it_reads_from_outside_is_what_the_server_says_of_itself(model: str) -> None:
     with metering(model) as server:
         before = counters(server.server.pid)
-        samples = [server.sample(Load(connections=20), 0.5) for _ in range(3)]
+        samples = [server.sample(Load(connections=20), 0.3) for _ in range(3)]
         after = counters(server.server.pid)
         cpu, switches = after.since(before)
     used = server.server.used
@@ -179,6 +179,12 @@ def stopped() -> Iterator[None]:
         LiveMeter.active.close()
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of a twentieth of a second: both CPUs are loaded meanwhile."""
+    monkeypatch.setattr(Meter.sample, "__defaults__", (0.05,))
+
+
 def test_it_starts_nothing_by_itself_and_is_the_same_each_time() -> None:
     with leaves_nothing():
         bundles = [meter("epoll")._repr_mimebundle_()[0] for _ in range(2)]
@@ -226,6 +232,7 @@ def test_one_sample_for_an_assertion() -> None:
         sample.rate = 0.0  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("short")
 def test_it_starts_follows_the_load_and_the_model_stops_and_starts_again() -> None:
     shown = meter("epoll")
     with leaves_nothing():
@@ -249,6 +256,7 @@ def test_it_starts_follows_the_load_and_the_model_stops_and_starts_again() -> No
         assert family() == set()
 
 
+@pytest.mark.usefixtures("short")
 def test_stopped_and_started_in_one_breath_it_runs_once() -> None:
     shown = meter()
     with leaves_nothing():
@@ -261,6 +269,7 @@ def test_stopped_and_started_in_one_breath_it_runs_once() -> None:
         shown.stop()
 
 
+@pytest.mark.usefixtures("short")
 def test_a_new_meter_stops_the_one_that_runs() -> None:
     first = meter()
     with leaves_nothing():
@@ -285,6 +294,7 @@ def test_it_stops_by_itself_when_its_time_is_over() -> None:
     assert shown.news.startswith("Stopped")
 
 
+@pytest.mark.usefixtures("short")
 def test_an_error_in_the_thread_is_a_line_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

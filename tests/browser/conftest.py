@@ -68,6 +68,26 @@ def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
     assert found == []
 
 
+@pytest.fixture(scope="package")
+def offline_tab(chromium: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """One page without a network for all tests, and its errors: each new one is a new process."""
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        yield page, watch(page)
+
+
+@pytest.fixture
+def offline(offline_tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """A page without a network. The test fails when it logs an error."""
+    page, problems = offline_tab
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    problems.clear()
+    yield page
+    page.goto("about:blank")
+    assert problems == []
+
+
 @dataclass
 class Desk:
     """A running JupyterLab and the folder that it shows."""

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from anywidget import AnyWidget
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from iomodels.course.store import store
 from iomodels.views.anatomy import anatomy
 from iomodels.websocket.anatomy import dissect, from_hex
 from tests.browser.axe import serious_faults
 from tests.browser.conftest import Desk
-from tests.browser.lab import run_all, watch
+from tests.browser.lab import run_all
 
 HELLO = "81 85 37 fa 21 3d 7f 9f 4d 51 58"
-
-
-@pytest.fixture
-def offline(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    problems = watch(page)
-    yield page
-    context.close()
-    assert problems == []
 
 
 def show(page: Page, folder: Path, data: str | bytes, theme: str = "light") -> Page:

@@ -7,13 +7,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anywidget import AnyWidget
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from iomodels.course.store import store
 from iomodels.servers import missing
@@ -22,21 +21,10 @@ from iomodels.views.stepper import html, stepper
 from iomodels.views.stepper.static import moments
 from tests.browser.axe import serious_faults
 from tests.browser.conftest import Desk
-from tests.browser.lab import run_all, theme, watch
+from tests.browser.lab import run_all, theme
 from tests.browser.recordings import five, long, toy
 
 NASTY = "</script><img src=x onerror=\"document.title='taken'\">&amp;`"
-
-
-@pytest.fixture
-def offline(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page in a browser without a network; the test fails when it logs an error."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, offline=True)
-    page = context.new_page()
-    problems = watch(page)
-    yield page
-    context.close()
-    assert problems == []
 
 
 def opened(page: Page, folder: Path, *recordings: Any, at: int = 1) -> Page:
@@ -596,15 +584,13 @@ def test_a_long_run_is_drawn_a_part_at_a_time(offline: Page, tmp_path: Path) -> 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("several", [False, True])
 def test_axe_finds_no_serious_fault(
-    scheme: Any, several: bool, chromium: Browser, tmp_path: Path
+    scheme: Any, several: bool, offline: Page, tmp_path: Path
 ) -> None:
-    context = chromium.new_context(color_scheme=scheme, reduced_motion="reduce", offline=True)
-    page = context.new_page()
+    offline.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     runs = [toy("blocking"), toy("epoll")][: 2 if several else 1]
-    opened(page, tmp_path, *runs, at=14)
+    page = opened(offline, tmp_path, *runs, at=14)
     page.get_by_text("Steps as text").click()
     assert serious_faults(page) == []
-    context.close()
 
 
 def test_it_is_told_in_words(offline: Page, tmp_path: Path) -> None:
