@@ -70,7 +70,11 @@ def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
 
 @pytest.fixture(scope="package")
 def offline_tab(chromium: Browser) -> Iterator[tuple[Page, list[str]]]:
-    """One page without a network for all tests, and its errors: each new one is a new process."""
+    """One page without a network for all tests, and its errors.
+
+    A new one for each would be a new process each time; and JupyterLab's page, which takes seconds
+    to load, can stay as it is.
+    """
     with chromium.new_context(offline=True) as context:
         page = context.new_page()
         yield page, watch(page)
@@ -84,6 +88,7 @@ def offline(offline_tab: tuple[Page, list[str]]) -> Iterator[Page]:
     page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     problems.clear()
     yield page
+    page.unroute_all()
     page.goto("about:blank")
     assert problems == []
 

@@ -53,17 +53,23 @@ def test_cards_in_jupyterlab(desk: Desk, page: Page) -> None:
         assert serious_faults(page, ours) == []
 
 
-@pytest.mark.parametrize("shade", ["light", "dark"])
-def test_an_exported_page(shade: str, desk: Desk, page: Page) -> None:
+@pytest.fixture(scope="module")
+def stored(desk: Desk) -> Path:
     cells = (QUIZ, NUMBER, COMPARE, STEPPERS, 'stepper(toy("select"), toy("epoll"))', ANATOMY,
              CHART, TABLE)  # fmt: skip
-    path = desk.write(f"page-{shade}.ipynb", *cells)
+    path = desk.write("page.ipynb", *cells)
     store(path)
+    return path
+
+
+@pytest.mark.parametrize("shade", ["light", "dark"])
+def test_an_exported_page(shade: str, stored: Path, offline: Page) -> None:
+    page = offline
     subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--to", "html", "--theme", shade, path], check=True
+        [sys.executable, "-m", "nbconvert", "--to", "html", "--theme", shade, stored], check=True
     )
     page.route(re.compile("^https?:"), lambda route: route.fulfill(body=""))  # there is no network
-    page.goto(path.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+    page.goto(stored.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
     expect(page.locator(".stepper")).to_have_count(2)
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert serious_faults(page, {"exclude": TEMPLATE}) == []

@@ -665,7 +665,8 @@ def test_stored_and_not_yet_trusted_it_can_be_read(desk: Desk, page: Page) -> No
     expect(page.get_by_text("The server echoes he to A.")).to_be_visible()
 
 
-def test_exported_it_needs_no_kernel_and_no_network(desk: Desk, page: Page) -> None:
+def test_exported_it_needs_no_kernel_and_no_network(desk: Desk, offline: Page) -> None:
+    page = offline
     path = desk.write("exported.ipynb", cell(), cell('toy("epoll"), '))
     store(path)
     subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", path], check=True)

@@ -178,7 +178,8 @@ def test_a_stored_notebook_reads_well_before_it_is_run(desk: Desk, page: Page) -
     expect(page.get_by_text("model not found")).to_have_count(0)
 
 
-def test_an_exported_page_needs_no_kernel(desk: Desk, page: Page) -> None:
+def test_an_exported_page_needs_no_kernel(desk: Desk, offline: Page) -> None:
+    page = offline
     path = desk.write("exported.ipynb", NUMBER, COMPARE, QUIZ)
     store(path)
     subprocess.run(
