@@ -185,12 +185,17 @@ def test_no_room_for_a_connection_is_told_in_one_line() -> None:
 
 @many_descriptors
 def test_two_thousand_over_three_pairs_of_processes() -> None:
-    found = in_child(RUN.format(2_000), descriptors=800)
-    assert (found["plan"]["pairs"], found["connections"]) == (3, 2_000)
-    is_true(found)
-    if not why_no_slabs():
-        # A TCP socket has more than a kilobyte in the kernel, at each end.
-        assert found["slabs"]["TCP"] > 2_000 and found["kernel"] > found["slabs"]["TCP"]
+    for _ in range(5):
+        found = in_child(RUN.format(2_000), descriptors=800)
+        assert (found["plan"]["pairs"], found["connections"]) == (3, 2_000)
+        is_true(found)
+        # A TCP socket has more than a kilobyte in the kernel, at each end. The kernel counts those
+        # of the whole machine: thousands that another test closes meanwhile are too few here.
+        if why_no_slabs() or found["slabs"].get("TCP", 0) > 2_000:
+            break
+    else:
+        pytest.fail(f"no two kilobytes of TCP for a connection: {found['slabs']}")
+    assert why_no_slabs() or found["kernel"] > found["slabs"]["TCP"]
 
 
 def test_with_256_descriptors_and_without_root_the_answer_is_true() -> None:
