@@ -122,7 +122,8 @@ endif
 # one can be had, that one does it. The optional packages come as ready-made wheels only. Where all
 # of them cannot be had at once, each is asked for alone: what this machine cannot have is named in
 # one line, and the course says where it does without. pip would compile with one CPU; compileall
-# does with all, and what cannot be compiled (examples in old Python) is nothing to us.
+# does with all, and leaves out what nobody imports here. What cannot be compiled (examples in old
+# Python) is nothing to us.
 # The kernel keeps ipykernel's own name, python3, which Binder and VS Code have too; registering it
 # again writes the full path of .venv's Python into it, so that no other one is run by mistake.
 # The settings: no news, no looking for updates; the course talks to this machine alone. nbgrader's
@@ -148,7 +149,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	        print(*(p.split(";")[0] for e in "fast uring go peers".split() for p in extras[e]))'); do \
 	        optional $$package || echo "Not available here, and done without: $$package"; \
 	    done; }
-	@$(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
+	@$(RUN) -m compileall -qq -j 0 -x '/(tests?|mypyc?|pip|setuptools)/' $(VENV)/lib || true
 	@$(RUN) -m ipykernel install --sys-prefix >/dev/null
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification":' \
