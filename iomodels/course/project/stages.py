@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from iomodels.course.cases import TOO_BUSY
 from iomodels.course.project.host import Hosted, Serve, hosting, wanted
 from iomodels.course.project.users import User, frame, room, short, told
 from iomodels.course.trial import Case, Wrong
@@ -333,6 +334,9 @@ def no_room(serve: Serve) -> None:
             )
         ann.say("hi")
         ann.expect("Ann: hi", "accept had failed with EMFILE, and Ann had said `hi`")
+        if waiting.something_came():  # only now: there was room, and nothing has been shown
+            waiting.hear_the_answer("the request was sent")
+            raise Wrong(TOO_BUSY)
         others[0].close()
         waiting.hear_the_answer(
             "a descriptor is free again, for a client has left; a request had waited for it"
@@ -349,7 +353,7 @@ def full_house(serve: Serve) -> Iterator[tuple[Hosted, User, list[User], User]]:
             user = User(server, f"client {len(others) + 1}")
             stack.callback(user.close)
             user.send(UPGRADE)
-            if not server.wait(user.something_came, 0.5):
+            if not server.wait(user.something_came):
                 server.expect_alive()
                 break
             user.hear_the_answer("the request was sent")
