@@ -127,16 +127,16 @@ def until(condition: Callable[[], bool], words: str, seconds: float = 2.0) -> No
         time.sleep(0.001)
 
 
-def judge(once: Callable[[], bool]) -> None:
+def judge(once: Callable[[], bool], words: str = TOO_BUSY) -> None:
     """Play what shows something only while the machine keeps up: `once` tells whether it did.
 
     A server that counts from the last byte looks right, where that byte is as late as the deadline.
-    Raises Wrong when three plays show nothing, and what `once` raises.
+    Raises Wrong with `words` when three plays show nothing, and what `once` raises.
     """
     for _ in range(3):
         if once():
             return
-    raise Wrong(TOO_BUSY)
+    raise Wrong(words)
 
 
 def send_in_pieces(

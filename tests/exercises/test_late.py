@@ -7,6 +7,7 @@ from socket import socket
 
 import pytest
 
+from iomodels.course.cases import TOO_BUSY
 from iomodels.course.exercises import line_deadline
 from iomodels.course.exercises.line_deadline import LIMIT, Caller, a_slow_loris
 from iomodels.course.trial import Verdict, trial
@@ -47,4 +48,4 @@ def test_a_client_that_keeps_its_times_shows_what_is_wrong() -> None:
 
 @pytest.mark.usefixtures("kept_waiting")
 def test_a_client_that_was_kept_waiting_shows_nothing() -> None:
-    assert line_deadline.TOO_BUSY in judged().problem
+    assert TOO_BUSY in judged().problem

@@ -31,6 +31,8 @@ Serve = Callable[[socket], None]
 
 WORD = b"hello"
 SMALL = 4096  # bytes of a buffer that is soon full; the kernel doubles it
+PIECE = 500  # bytes, that `send` takes whole or not at all
+LOOKS = 200  # at a server that has been sent a piece, one in a millisecond
 WAITS = 1.5  # seconds that a client waits for what should come at once
 
 NO_ANSWER = "a client has sent a word, and nothing comes back"
@@ -140,6 +142,22 @@ def expect_same(got: bytes, data: bytes) -> None:
             " many bytes it took, and with BlockingIOError it took none; keep the others, and send"
             " them when there is room"
         )
+
+
+def fill(stage: Stage, slow: socket, data: bytes) -> None:
+    """Send piece by piece, each when the server sleeps again; when it reads no more, the rest.
+
+    So `send` refuses a piece with EAGAIN first, and takes a part of the rest afterwards.
+    """
+    sent = looks = 0
+    while looks < LOOKS and sent < len(data):
+        count, looks = stage.wakes.count, 0
+        slow.sendall(data[sent : sent + PIECE])
+        sent += PIECE
+        while looks < LOOKS and not (stage.wakes.count > count and stage.wakes.asleep):
+            looks += 1
+            time.sleep(0.001)
+    slow.sendall(data[sent:])
 
 
 def expect_sleep(wakes: Wakes, words: str) -> None:
@@ -252,7 +270,7 @@ def one_does_not_read(serve: Serve) -> None:
 
     def script(stage: Stage) -> None:
         slow, other = stage.connect(), stage.connect()
-        slow.sendall(data)
+        fill(stage, slow, data)
         until(lambda: unread(slow) > 0, "a client has sent 60,000 bytes, and nothing comes back")
         expect_answer(other, DOES_NOT_READ)
         expect_sleep(stage.wakes, OWED_SPINS)
