@@ -371,6 +371,8 @@ def time_is_up(read_all: ReadAll) -> None:
         if stage.wakes.in_vain(looks=10):
             raise Wrong(TIMEOUT_SPINS)
         stage.must_return(TOO_LATE, TOO_LATE)
+        if stage.wakes.count > SHORT / 0.01:  # the looks may have come too late
+            raise Wrong(TIMEOUT_SPINS)
         os.close(out)
 
     try_it(read_all, [first], script, SHORT)
