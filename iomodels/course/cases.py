@@ -40,8 +40,8 @@ Address = tuple[str, int]
 
 PATIENCE = 4.0  # seconds that the case's own end waits before it gives up
 TOO_BUSY = (
-    "this machine has so much else to do that the clients' bytes come too late, and nothing can be"
-    " told about your server: run it again"
+    "this machine has so much else to do that what a case does comes too late, and nothing can be"
+    " told about your answer: run it again"
 )
 
 
@@ -130,8 +130,8 @@ def until(condition: Callable[[], bool], words: str, seconds: float = 2.0) -> No
 def judge(once: Callable[[], bool], words: str = TOO_BUSY) -> None:
     """Play what shows something only while the machine keeps up: `once` tells whether it did.
 
-    A server that counts from the last byte looks right, where that byte is as late as the deadline.
-    Raises Wrong with `words` when three plays show nothing, and what `once` raises.
+    Where what the case does is as late as a deadline, a wrong answer may look right, and a right
+    one wrong. Raises Wrong with `words` when three plays show nothing, and what `once` raises.
     """
     for _ in range(3):
         if once():

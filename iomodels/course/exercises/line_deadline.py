@@ -262,7 +262,7 @@ def in_time(serve: Serve) -> None:
         ann = call()
         ann.say(b"hel", NOT_CLEARED)
         for _ in range(3):  # the server reads it meanwhile, though the machine stand still once
-            time.sleep(0.07 * LIMIT)
+            time.sleep(0.1 * LIMIT)
         ann.say(b"lo\n", NOT_CLEARED)
         ann.hear(b"hello\n", NOT_CLEARED)
         if ann.is_hung_up(1.4 * LIMIT):

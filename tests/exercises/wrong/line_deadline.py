@@ -293,7 +293,7 @@ def serve(listener, clients, seconds):
                 hang_up(fd)
 
 
-# %% not cleared when the line is whole: with the line, its deadline is over | begins with the first
+# %% not cleared when the line is whole: with the line, its deadline is over
 def serve(listener, clients, seconds):
     socks, parts, due = {}, {}, {}
 
